@@ -1,0 +1,1 @@
+"""Verbs: choose the host, call the session, print."""

@@ -1,0 +1,112 @@
+"""Choosing the machine: this one, a tree, an imaginary one, any of them with writes kept in memory.
+
+Only here is it known which; everything below takes a `Host`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hwtune.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from hwtune.config import Config
+    from hwtune.host.machine import Host
+    from hwtune.sim.machine import SimulatedMachine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHost:
+    """The chosen machine.
+
+    Args:
+        host: what every room below works on.
+        config: the configuration of that machine.
+        simulated: the imaginary machine behind the host, for its noise-free truth, or None.
+        workload: what the imaginary machine runs, or None.
+        dry: whether writes stay in memory.
+        live: whether this is the running machine itself.
+    """
+
+    host: Host
+    config: Config
+    simulated: SimulatedMachine | None = None
+    workload: str | None = None
+    dry: bool = False
+    live: bool = False
+
+
+@contextmanager
+def open_host(
+    *,
+    root: Path | None = None,
+    dry_run: bool = False,
+    simulate: str | None = None,
+    workload: str | None = None,
+    seed: int = 0,
+    flags: Mapping[str, object] | None = None,
+) -> Iterator[OpenHost]:
+    """Open the machine that the common options ask for; `flags` are laid over its configuration.
+
+    Raises:
+        ConfigError: a bad configuration or flag.
+        UsageError: options that contradict each other, or an unknown machine or workload.
+        HostError: a root that cannot be read.
+    """
+    if simulate is not None and root is not None:
+        raise UsageError("--simulate and --root are two different machines", hint="give one of them")
+    if workload is not None and simulate is None:
+        raise UsageError("--workload names a simulated workload", hint="add --simulate, or give a command after --")
+    from hwtune.config import load_config
+
+    config = load_config(root=root if root is not None and root.is_dir() else "/", flags=flags)
+    with ExitStack() as stack:
+        # Where a journal must not be left behind, it goes into a directory that is thrown away.
+        nowhere = simulate is not None or dry_run or (root is not None and not root.is_dir())
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="hwtune-"))) if nowhere else None
+        if simulate is not None and scratch is not None:
+            opened = _simulated(simulate, workload, seed, config, scratch)
+        else:
+            opened = _real(root, config, scratch)
+        yield _in_memory(opened) if dry_run else opened
+
+
+def _simulated(simulate: str, workload: str | None, seed: int, config: Config, scratch: Path) -> OpenHost:
+    from hwtune.sim.machine import SimulatedMachine
+
+    workload = workload or "mixed"
+    machine = SimulatedMachine(simulate, workload=workload, seed=seed, run_dir=scratch)
+    return OpenHost(host=machine.host, config=config, simulated=machine, workload=workload)
+
+
+def _real(root: Path | None, config: Config, scratch: Path | None) -> OpenHost:
+    from hwtune.host.clock import LinuxClock
+    from hwtune.host.fs import open_root
+    from hwtune.host.machine import Host
+    from hwtune.host.perf_event import LinuxCounters, NoCounters
+    from hwtune.host.runner import LinuxRunner
+
+    tree = root if root is not None and root.resolve() != Path("/") else None
+    host = Host(
+        name=platform.node() if tree is None else str(tree),
+        files=open_root(tree or "/"),
+        clock=LinuxClock(),
+        counters=LinuxCounters() if tree is None else NoCounters(),
+        runner=LinuxRunner(),
+        # The journal of a tree belongs to the tree.
+        run_dir=scratch or (config.paths.run_dir if tree is None else tree / "run/hwtune"),
+    )
+    return OpenHost(host=host, config=config, live=tree is None)
+
+
+def _in_memory(opened: OpenHost) -> OpenHost:
+    """The same machine with writes kept in memory."""
+    from hwtune.host.fs import DryRunFS
+
+    return replace(opened, host=replace(opened.host, files=DryRunFS(opened.host.files)), dry=True)

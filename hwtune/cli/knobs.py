@@ -1,0 +1,252 @@
+"""`hwtune apply`, `restore`, `reset`, `status`: the knobs by hand, through the same transaction as everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwtune.cli.options import DryRun, Json, Root, Simulate
+
+if TYPE_CHECKING:
+    from hwtune.cli.host import OpenHost
+    from hwtune.domain.knob import KnobSpace
+    from hwtune.host.fs import HostFS
+    from hwtune.knobs.cpufreq import CpufreqBackend
+    from hwtune.knobs.journal import Journal
+    from hwtune.knobs.outcome import Outcome
+    from hwtune.knobs.restore import RestoreReport
+
+
+def apply(
+    assignments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE...",
+            help="governor, min, max, epp, boost or GOVERNOR.TUNABLE, or one policy's: policy4.max=2.4GHz.",
+            show_default=False,
+        ),
+    ],
+    dry_run: DryRun = False,
+    simulate: Simulate = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Set knobs by hand and leave them set; `hwtune restore` puts back what was there.
+
+    All of it or nothing: when the kernel rejects a value, the rest is put back.
+    """
+    from hwtune.cli.host import open_host
+    from hwtune.domain.errors import Rejected
+    from hwtune.knobs.keys import parse_assignments
+    from hwtune.knobs.transaction import Transaction
+
+    with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
+        backend = _backend(opened)
+        setting = parse_assignments(assignments, backend)
+        before = backend.snapshot()
+        with Transaction(backend, run_dir=opened.host.run_dir, verb="apply", files=opened.host.files) as transaction:
+            applied = transaction.apply(setting)
+            refused = next((outcome for outcome in applied.outcomes if outcome.result == "rejected"), None)
+            if refused is None:
+                transaction.keep()
+                effective = applied.effective
+        if refused is not None:
+            raise Rejected(
+                knob=refused.knob,
+                wanted=refused.wanted,
+                errno=refused.errno,
+                hint="everything is as it was; `hwtune probe` shows what this machine takes",
+            )
+        document = {
+            **_head(opened),
+            "outcomes": [_outcome(outcome) for outcome in applied.outcomes],
+            "effective": dict(effective),
+            "would_write": _would_write(opened, before),
+            "kept": not (opened.dry or opened.host.simulated),
+        }
+        _print(document, as_json, _outcome_lines(opened, backend.space, applied.outcomes, before))
+
+
+def restore(root: Root = None, as_json: Json = False) -> None:
+    """Put back what `apply`, `tune --keep` or a crashed run has changed, as far as it is still theirs."""
+    from hwtune.cli.host import open_host
+    from hwtune.knobs.restore import restore_machine
+
+    with open_host(root=root) as opened:
+        host = opened.host
+        report = restore_machine(_backend(opened), run_dir=host.run_dir, files=host.files)
+        document = {
+            **_head(opened),
+            "restored": [] if report is None else list(report.restored),
+            "foreign": {} if report is None else dict(report.foreign),
+            "offline": [] if report is None else list(report.offline),
+        }
+        _print(document, as_json, _restore_lines(report))
+
+
+def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
+    """Go to hardware defaults, whatever was there, and forget what there is to restore."""
+    from hwtune.cli.host import open_host
+    from hwtune.domain.errors import Rejected
+    from hwtune.knobs import journal
+    from hwtune.knobs.cpufreq import CpufreqBackend
+    from hwtune.knobs.lock import Lock
+    from hwtune.knobs.reset import reset as reset_machine
+
+    with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
+        host = opened.host
+        backend = CpufreqBackend(host.files)
+        space, before = backend.space, backend.snapshot()
+        lock = Lock(host.run_dir, verb="reset")
+        lock.acquire()
+        try:
+            outcomes = reset_machine(host.files)
+            journal.remove(host.run_dir)
+        finally:
+            lock.release()
+        document = {
+            **_head(opened),
+            "outcomes": [_outcome(outcome) for outcome in outcomes],
+            "effective": dict(CpufreqBackend(host.files).effective()),
+            "would_write": _would_write(opened, before),
+        }
+        _print(document, as_json, _outcome_lines(opened, space, outcomes, before))
+        for outcome in outcomes:
+            if outcome.result == "rejected":
+                hint = "the other knobs are at their hardware defaults"
+                raise Rejected(knob=outcome.knob, wanted=outcome.wanted, errno=outcome.errno, hint=hint)
+
+
+def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
+    """Show what is set now, and what hwtune has changed and would put back."""
+    from hwtune.cli.host import open_host
+    from hwtune.knobs import journal as journals
+
+    with open_host(root=root, simulate=simulate) as opened:
+        backend = _backend(opened)
+        space, effective = backend.space, backend.effective()
+        journal = journals.load(opened.host.run_dir, opened.host.files)
+        alive = journal is not None and journals.process(journal.owner.pid) == journal.owner
+        changed = [] if journal is None else _changed(opened.host.files, journal)
+        document = {
+            **_head(opened),
+            "settings": dict(effective),
+            "default": dict(space.default),
+            "journal": None
+            if journal is None
+            else {"state": journal.state, "verb": journal.verb, "pid": journal.owner.pid, "owner_alive": alive},
+            "changed": changed,
+        }
+        lines = [_knob_line(space, name, value) for name, value in effective.items()]
+        _print(document, as_json, [*lines, *_journal_lines(journal, alive, changed)])
+
+
+def _backend(opened: OpenHost) -> CpufreqBackend:
+    """The machine's knobs, their defaults being what was there before this boot's first change."""
+    from hwtune.knobs.cpufreq import CpufreqBackend
+    from hwtune.knobs.journal import baseline
+
+    host = opened.host
+    return CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep)
+
+
+def _head(opened: OpenHost) -> dict[str, Any]:
+    host = opened.host
+    return {"schema_version": 1, "machine": host.name, "simulated": host.simulated, "dry_run": opened.dry}
+
+
+def _print(document: Mapping[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    import json
+
+    if as_json:
+        print(json.dumps(document))
+        return
+    if document["simulated"]:
+        print(f"simulated: {document['machine']}")
+    for line in lines:
+        print(line)
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "knob": outcome.knob,
+        "result": outcome.result,
+        "wanted": outcome.wanted,
+        "effective": outcome.effective,
+        "errno": outcome.errno,
+    }
+
+
+def _would_write(opened: OpenHost, before: Mapping[str, str]) -> dict[str, dict[str, str | None]] | None:
+    """What a dry run has written in memory: path → text now and text wanted."""
+    from hwtune.host.fs import DryRunFS
+
+    files = opened.host.files
+    if not isinstance(files, DryRunFS):
+        return None
+    return {path: {"now": before.get(path), "wanted": text} for path, text in files.written.items()}
+
+
+def _outcome_lines(
+    opened: OpenHost, space: KnobSpace, outcomes: Iterable[Outcome], before: Mapping[str, str]
+) -> list[str]:
+    changes = _would_write(opened, before)
+    if changes is not None:
+        lines = [
+            f"would write {path}: {change['now']} → {change['wanted']}"
+            for path, change in changes.items()
+            if change["now"] != change["wanted"]
+        ]
+        return lines or ["nothing would change"]
+    return [f"{outcome}{_unit(space, outcome.knob)}" for outcome in outcomes] or ["nothing to change"]
+
+
+def _knob_line(space: KnobSpace, name: str, value: object) -> str:
+    return f"{name} = {value}{_unit(space, name)}"
+
+
+def _unit(space: KnobSpace, name: str) -> str:
+    """The unit behind a value; one policy's own knob has that of its cluster."""
+    from hwtune.domain.knob import RangeKnob
+
+    key = name.rpartition(".")[2]
+    knob = next((knob for knob in space.knobs if knob.name in (name, key)), None)
+    return f" {knob.unit}" if isinstance(knob, RangeKnob) and knob.unit else ""
+
+
+def _restore_lines(report: RestoreReport | None) -> list[str]:
+    from hwtune.knobs.attributes import knob_of
+
+    if report is None:
+        return ["nothing to restore"]
+    lines = [f"{knob_of(path)} put back" for path in report.restored]
+    lines += [f"{knob_of(path)} = {text} left: set by somebody else since" for path, text in report.foreign.items()]
+    lines += [f"{knob_of(path)} waits: its CPUs are offline" for path in report.offline]
+    return lines or ["everything is as it was found"]
+
+
+def _changed(files: HostFS, journal: Journal) -> list[dict[str, str | None]]:
+    """What is ours and reads otherwise than it was found."""
+    from hwtune.knobs.attributes import knob_of
+    from hwtune.knobs.policies import read_text
+
+    return [
+        {"attribute": knob_of(path), "path": path, "original": journal.original.get(path), "now": now}
+        for path in journal.ours
+        if (now := read_text(files, path)) != journal.original.get(path)
+    ]
+
+
+def _journal_lines(journal: Journal | None, alive: bool, changed: Iterable[Mapping[str, str | None]]) -> list[str]:
+    if journal is None:
+        return ["nothing was changed by hwtune since the boot"]
+    who = f"hwtune {journal.verb} (pid {journal.owner.pid})"
+    if journal.state == "kept":
+        head = f"kept by {who}; `hwtune restore` puts back:"
+    elif alive:
+        head = f"being changed by {who}, which will put back:"
+    else:
+        head = f"left behind by {who}; `hwtune restore` puts back:"
+    return [head, *(f"  {change['attribute']}: {change['now']} → {change['original']}" for change in changed)]

@@ -1,0 +1,159 @@
+"""What `hwtune tune` says at the end: one JSON document, or a table for people.
+
+The workload entry (`evaluated`, `recommended`, `stopped`) has the form that `hwtune replay --json` prints, so that one
+scorer reads both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import exp
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from hwtune.domain.knob import KnobSpace, Setting, Value
+from hwtune.domain.trial import LogNormal, Prediction, TrialStatus
+
+if TYPE_CHECKING:
+    from hwtune.session import Decision, Session
+    from hwtune.workload.verdict import Verdict
+
+Interval = tuple[float, float]
+# Two-sided 90 % of a normal distribution.
+_Z90 = 1.6448536269514722
+
+
+class Figures(BaseModel):
+    """Time and energy of one run."""
+
+    time_s: float
+    energy_j: float | None
+
+
+class Predicted(Figures):
+    """Medians with their 90 % intervals."""
+
+    time_s_90: Interval
+    energy_j_90: Interval | None
+
+
+class Evaluated(BaseModel):
+    """One setting that was tried; the first is the default, which nothing could be predicted of."""
+
+    model_config = ConfigDict(extra="allow")  # `true`, on a simulated machine only
+
+    setting: dict[str, Value]
+    reason: str
+    predicted: Predicted | None = None
+    measured: Figures | None = None
+
+
+class VerdictEntry(BaseModel):
+    """Chosen over default, from interleaved runs; below 1 is better."""
+
+    time_ratio: float
+    time_ratio_95: Interval
+    energy_ratio: float | None
+    energy_ratio_95: Interval | None
+    objective_ratio: float
+    objective_ratio_95: Interval
+    significant: bool
+    runs: int
+
+
+class Outcome(BaseModel):
+    """The document of `hwtune tune --json`."""
+
+    model_config = ConfigDict(extra="allow")  # `oracle`, on a simulated machine only
+
+    schema_version: int = 1
+    machine: str
+    simulated: bool
+    dry_run: bool
+    energy_source: str
+    workload: str
+    objective: str
+    max_slowdown: float | None
+    max_power_w: float | None
+    seed: int
+    budget: int
+    evaluated: list[Evaluated]
+    recommended: list[dict[str, Any]]
+    stopped: str
+    verdict: VerdictEntry | None
+    expected: Predicted | None = None
+    would_write: dict[str, str] | None = None
+    kept: bool
+    restored: bool
+
+
+def interval_90(quantity: LogNormal) -> Interval:
+    """The central 90 % of a log-normal quantity, in its own unit."""
+    half = _Z90 * quantity.sd_log
+    return exp(quantity.mean_log - half), exp(quantity.mean_log + half)
+
+
+def predicted_figures(prediction: Prediction) -> Predicted:
+    """Medians and 90 % intervals of a prediction."""
+    energy = prediction.energy_j
+    return Predicted(
+        time_s=exp(prediction.time_s.mean_log),
+        energy_j=None if energy is None else exp(energy.mean_log),
+        time_s_90=interval_90(prediction.time_s),
+        energy_j_90=None if energy is None else interval_90(energy),
+    )
+
+
+def verdict_entry(verdict: Verdict) -> VerdictEntry:
+    """The verdict in its printed form."""
+    return VerdictEntry.model_validate(verdict, from_attributes=True)
+
+
+Truth = Callable[[Mapping[str, Value]], tuple[float, float]]
+
+
+def evaluated_entries(session: Session, truth: Truth | None) -> list[Evaluated]:
+    """Every setting in the order of its measurement; `truth` adds a simulated machine's noise-free figures."""
+    return [_evaluated(decision, truth) for decision in session.decisions]
+
+
+def _evaluated(decision: Decision, truth: Truth | None) -> Evaluated:
+    trial, prediction = decision.trial, decision.proposal.predicted
+    entry = Evaluated(
+        setting=dict(trial.setting),
+        reason=trial.reason.value,
+        predicted=None if prediction is None else predicted_figures(prediction),
+        measured=None
+        if trial.status is TrialStatus.PREDICTED
+        else Figures(time_s=trial.time_s, energy_j=trial.energy_j),
+    )
+    return entry if truth is None else entry.model_copy(update={"true": true_figures(truth, trial.setting)})
+
+
+def recommended_entries(session: Session, truth: Truth | None) -> list[dict[str, Any]]:
+    """What would be kept after each evaluation; the last one is what the receipt left of it."""
+    settings = [decision.recommended.setting for decision in session.decisions]
+    if session.receipt is not None:
+        settings[-1] = session.kept
+    extra = [{} if truth is None else {"true": true_figures(truth, setting)} for setting in settings]
+    return [{**setting, **more} for setting, more in zip(settings, extra, strict=True)]
+
+
+def true_figures(truth: Truth, setting: Mapping[str, Value]) -> dict[str, float]:
+    """Noise-free time and energy of a simulated machine under a setting."""
+    time_s, energy_j = truth(setting)
+    return {"time_s": time_s, "energy_j": energy_j}
+
+
+def setting_text(setting: Mapping[str, Value]) -> str:
+    """A setting as one would type it after `hwtune apply`."""
+    return " ".join(f"{knob}={value}" for knob, value in setting.items())
+
+
+def changes(space: KnobSpace, setting: Setting) -> list[tuple[str, str, str]]:
+    """(knob, default, chosen) for every knob that the setting changes, in words."""
+    return [
+        (name, space[name].text(space.default[name]), space[name].text(value))
+        for name, value in space.default.diff(setting).items()
+    ]

@@ -1,0 +1,211 @@
+"""Asking the rooms what a machine offers. What fails to be there is a finding, never an error."""
+
+from __future__ import annotations
+
+import re
+
+from hwtune.cli.host import OpenHost
+from hwtune.cli.probe_cpufreq import find_cpufreq
+from hwtune.cli.probe_document import (
+    Competitor,
+    Counters,
+    Energy,
+    Idle,
+    Machine,
+    Permission,
+    Pressure,
+    ProbeDocument,
+    Temperature,
+)
+from hwtune.domain.errors import HostError, PermissionDenied
+from hwtune.domain.sample import Sample
+from hwtune.host.fs import HostFS
+from hwtune.host.perf_event import LinuxCounters, NoCounters
+from hwtune.knobs.attributes import EPP, GOVERNOR, MAX
+from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.policies import Policy, parse_cpus
+from hwtune.sensors.collector import Collector
+from hwtune.sensors.energy import EnergySource
+from hwtune.sensors.optional import optional_text
+
+_PARANOID = "/proc/sys/kernel/perf_event_paranoid"
+_ROOT_HINT = "run as root, or in the service's unit"
+
+
+def probe_machine(opened: OpenHost) -> ProbeDocument:
+    """Everything this machine offers, and why the rest is missing."""
+    host = opened.host
+    collector = Collector(host)
+    sample = collector.sample()
+    machine = _machine(opened)
+    backend = CpufreqBackend(host.files)
+    return ProbeDocument(
+        machine=machine,
+        cpufreq=find_cpufreq(backend, machine, sample),
+        energy=_energy(collector.energy, sample, machine),
+        counters=_counters(opened, sample),
+        pressure=_pressure(sample, machine),
+        temperature=_temperature(sample, machine),
+        idle=_idle(sample, machine),
+        permissions=_permissions(opened, backend.policies),
+        competing=_competing() if opened.live else None,
+    )
+
+
+def _machine(opened: OpenHost) -> Machine:
+    files = opened.host.files
+    facts = None
+    if opened.live:
+        from hwtune.sensors.process import host_facts
+
+        facts = host_facts()
+    cpuinfo = optional_text(files, "/proc/cpuinfo") or ""
+    return Machine(
+        name=opened.host.name,
+        live=opened.live,
+        simulated=opened.host.simulated,
+        cpu=parse_cpu_model(cpuinfo),
+        kernel=optional_text(files, "/proc/sys/kernel/osrelease"),
+        virtual=re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE) is not None,
+        online_cpus=list(parse_cpus(optional_text(files, "/sys/devices/system/cpu/online") or "")),
+        physical_cores=facts.physical_cores if facts else None,
+        memory_bytes=facts.memory_bytes if facts else None,
+    )
+
+
+def parse_cpu_model(text: str) -> str | None:
+    """The CPU's name from /proc/cpuinfo: x86 has it per CPU, ARM once for the board or not at all.
+
+    model name	: Intel(R) Core(TM) i7-8650U CPU @ 1.90GHz
+    Hardware	: Qualcomm Technologies, Inc SDM845
+    """
+    for key in ("model name", "Hardware", "cpu model", "Processor"):
+        found = re.search(rf"^{key}\s*:[ \t]*(\S.*)$", text, re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return None
+
+
+def _energy(source: EnergySource, sample: Sample, machine: Machine) -> Energy:
+    hint = source.hint
+    if source.quality == "none":
+        hint = _missing(
+            machine,
+            "/sys/class/powercap, /sys/class/hwmon and /sys/class/power_supply",
+            virtual="a virtual machine has no meter; `--objective time` works without",
+            real=f"{hint}; `--objective time` works without" if hint else "`--objective time` works without",
+        )
+    return Energy(
+        available=source.quality != "none",
+        why=source.why,
+        hint=hint,
+        quality=source.quality,
+        name=source.name,
+        zones=[reading.zone for reading in sample.energy],
+        emulated=source.emulated,
+        period_s=source.period_s,
+    )
+
+
+def _missing(machine: Machine, where: str, *, virtual: str, real: str) -> str:
+    """What to do about files that are not there: it depends on the kind of machine."""
+    if machine.simulated or machine.virtual:
+        return virtual
+    return real if machine.live else f"add {where} to the capture"
+
+
+def _counters(opened: OpenHost, sample: Sample) -> Counters:
+    source = opened.host.counters
+    why = source.why if isinstance(source, LinuxCounters | NoCounters) else None
+    hint = source.hint if isinstance(source, LinuxCounters | NoCounters) else None
+    return Counters(available=bool(sample.counters), why=why, hint=hint, events=sorted(sample.counters))
+
+
+def _pressure(sample: Sample, machine: Machine) -> Pressure:
+    if sample.pressure:
+        return Pressure(available=True, totals=list(sample.pressure))
+    boot = "boot with psi=1 on a kernel with CONFIG_PSI"
+    hint = _missing(machine, "/proc/pressure", virtual=boot, real=boot)
+    return Pressure(available=False, why="no /proc/pressure: stalls are not seen", hint=hint, totals=[])
+
+
+def _temperature(sample: Sample, machine: Machine) -> Temperature:
+    if sample.temp_mc:
+        return Temperature(available=True, temp_c={zone: temp / 1e3 for zone, temp in sample.temp_mc.items()})
+    hint = _missing(
+        machine,
+        "/sys/class/thermal and /sys/class/hwmon",
+        virtual="a virtual machine has none",
+        real="load the sensor: `modprobe coretemp` (Intel) or `modprobe k10temp` (AMD)",
+    )
+    why = "no CPU zone that answers in /sys/class/thermal or /sys/class/hwmon"
+    return Temperature(available=False, why=why, hint=hint, temp_c={})
+
+
+def _idle(sample: Sample, machine: Machine) -> Idle:
+    if sample.idle_us:
+        return Idle(available=True, states=list(sample.idle_us))
+    hint = _missing(
+        machine,
+        "/sys/devices/system/cpu/cpu*/cpuidle",
+        virtual="a virtual machine often has none",
+        real="let the OS control C-states in the BIOS setup",
+    )
+    why = "no idle state in /sys/devices/system/cpu/cpu*/cpuidle"
+    return Idle(available=False, why=why, hint=hint, states=[])
+
+
+def _permissions(opened: OpenHost, policies: tuple[Policy, ...]) -> list[Permission]:
+    """What decides whether we may write and measure; only files that are there are asked about."""
+    files = opened.host.files
+    found = []
+    for attribute in (GOVERNOR, MAX, EPP):
+        paths = (policy.path(attribute) for policy in policies)
+        path = next((path for path in paths if optional_text(files, path) is not None), None)
+        if path is not None:
+            found.append(_may_write(opened, path, attribute))
+    counter = next(iter(files.glob("/sys/class/powercap/intel-rapl*:*/energy_uj")), None)
+    if counter is not None:
+        found.append(_may_read(files, counter))
+    counts = opened.host.counters
+    if isinstance(counts, LinuxCounters):
+        found.append(_may_count(files, counts))
+    return found
+
+
+def _may_count(files: HostFS, counts: LinuxCounters) -> Permission:
+    may = bool(counts.read())
+    level = optional_text(files, _PARANOID) or "not there"
+    return Permission(
+        what=f"count events system-wide (kernel.perf_event_paranoid is {level})",
+        path=_PARANOID,
+        available=may,
+        why=None if may else counts.why,
+        hint=None if may else counts.hint,
+    )
+
+
+def _may_write(opened: OpenHost, path: str, attribute: str) -> Permission:
+    may = opened.host.files.writable(path)
+    why = "no right to write, or mounted read-only" if opened.live else "this root can only be read"
+    hint = _ROOT_HINT if opened.live else "`--dry-run` keeps writes in memory"
+    return Permission(
+        what=f"write {attribute}", path=path, available=may, why=None if may else why, hint=None if may else hint
+    )
+
+
+def _may_read(files: HostFS, path: str) -> Permission:
+    why = hint = None
+    try:
+        files.read(path)
+    except PermissionDenied as error:
+        why, hint = str(error), "run as root, or with CAP_DAC_READ_SEARCH"
+    except HostError as error:
+        why, hint = str(error), "see `dmesg | grep -i rapl`"
+    return Permission(what="read energy counters", path=path, available=why is None, why=why, hint=hint)
+
+
+def _competing() -> list[Competitor]:
+    from hwtune.sensors.process import competing_tuners
+
+    return [Competitor(name=tuner.name, pid=tuner.pid, hint=tuner.hint) for tuner in competing_tuners()]

@@ -1,0 +1,73 @@
+"""One instant of a machine, raw: the kernel's own integers under the kernel's own suffixes.
+
+Nothing is derived here. Rates, ratios and SI units come from two samples, in `hwtune.domain.interval`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyReading:
+    """What one energy or power sensor says at one instant.
+
+    Args:
+        zone: the sensor's own name within its source (`package-0`, `hwmon1/power1`, `BAT0`).
+        source: the kernel interface (`powercap`, `hwmon`, `power_supply`).
+        energy_uj: counter of energy since some moment, or None when the sensor gives power or could not be read.
+        max_energy_uj: largest value the counter reaches before it starts again at 0, or None when it does not wrap.
+        power_uw: power at this instant, or None when the sensor counts energy or could not be read.
+    """
+
+    zone: str
+    source: str
+    energy_uj: int | None = None
+    max_energy_uj: int | None = None
+    power_uw: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTimes:
+    """The `cpu` line of /proc/stat: time of all CPUs together since boot, in USER_HZ ticks (10 ms).
+
+    `user` and `nice` contain guest time. The last fields are younger than the first; older kernels leave them out
+    and they are 0 (Documentation/filesystems/proc.rst, proc_stat(5)).
+    """
+
+    user_ticks: int
+    nice_ticks: int
+    system_ticks: int
+    idle_ticks: int
+    iowait_ticks: int = 0
+    irq_ticks: int = 0
+    softirq_ticks: int = 0
+    steal_ticks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One instant of one machine. Everything but the time and the energy may be absent: None or empty.
+
+    Args:
+        t_ns: monotonic clock of the host.
+        energy: one reading per zone of the machine's energy source, empty without a source.
+        cpu: CPU time of all CPUs.
+        pressure: stall time since boot in µs (the `total=` of /proc/pressure), by `cpu_some`, `memory_full`, ….
+        freq_khz: current frequency by number of cpufreq policy.
+        time_in_state: by policy, ticks (10 ms) spent at each frequency in kHz.
+        idle_us: by idle state, time spent in it by CPU.
+        temp_mc: temperature in m°C by zone.
+        counters: event counts by perf's name.
+    """
+
+    t_ns: int
+    energy: tuple[EnergyReading, ...] = ()
+    cpu: CpuTimes | None = None
+    pressure: Mapping[str, int] = field(default_factory=dict)
+    freq_khz: Mapping[int, int] = field(default_factory=dict)
+    time_in_state: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+    idle_us: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    temp_mc: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""One proposal, its prediction, and the trial that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import median
+
+from hwtune.domain.knob import Setting
+
+
+class Reason(StrEnum):
+    """Why a setting is proposed."""
+
+    DEFAULT = "default"
+    EXPLORE = "explore"
+    EXPLOIT = "exploit"
+    EXPAND = "expand"
+    VERIFY = "verify"
+
+
+class TrialStatus(StrEnum):
+    """How a trial ended."""
+
+    OK = "ok"
+    CENSORED = "censored"  # stopped early: the figures are lower bounds
+    FAILED = "failed"
+    PREDICTED = "predicted"  # a dry run: no measurement behind it, never learned from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogNormal:
+    """A positive quantity whose logarithm is normal: median exp(mean_log), deviation of the logarithm sd_log."""
+
+    mean_log: float
+    sd_log: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Predicted time (s) and energy (J) of one run; energy is None where no sensor gives it."""
+
+    time_s: LogNormal
+    energy_j: LogNormal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A setting to measure next.
+
+    Args:
+        setting: legal values for every knob of the space.
+        reason: why.
+        predicted: mean and deviation before the measurement; None before anything was measured.
+        probability_feasible: predicted probability that the bound holds.
+        score: value of the acquisition at the setting (log expected improvement), or None for the default.
+        importance: per knob, |d log objective / d knob| over the knob's whole range, by autograd at the setting.
+        status: `ok`, or `converged` when nothing safe is promising any more, or `exhausted`.
+    """
+
+    setting: Setting
+    reason: Reason
+    predicted: Prediction | None = None
+    probability_feasible: float | None = None
+    score: float | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+    status: str = "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One timed run of the work: wall time, energy, CPU time of the process tree, what else was sensed."""
+
+    time_s: float
+    energy_j: float | None
+    cpu_time_s: float | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One evaluated setting: what the kernel made of it, and the runs under it.
+
+    Args:
+        setting: the effective setting, read back after the write.
+        requested: what was asked for.
+        runs: at least one, in order; all count (warm-up runs are left out before).
+        context: features of workload and machine while it ran, per instruction where that makes sense.
+        reason: why it was tried.
+        status: how it ended.
+    """
+
+    setting: Setting
+    requested: Setting
+    runs: tuple[Run, ...]
+    context: Mapping[str, float] = field(default_factory=dict)
+    reason: Reason = Reason.EXPLORE
+    status: TrialStatus = TrialStatus.OK
+
+    @property
+    def time_s(self) -> float:
+        """Median run time."""
+        return median(run.time_s for run in self.runs)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Median energy of a run, None unless every run has one."""
+        energies = [run.energy_j for run in self.runs if run.energy_j is not None]
+        return median(energies) if len(energies) == len(self.runs) else None

@@ -1,0 +1,252 @@
+"""Files of a machine under a root: the live kernel, a captured tree, or either with writes kept in memory.
+
+A root path is a machine. Paths are always written as the kernel has them (`/sys/devices/system/cpu/…`); the file
+system puts its root before them. Absent is `None`, broken raises, stable refusals apart from transient ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import glob
+import os
+import re
+import stat
+import tarfile
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from hwtune.domain.errors import HostError, PermissionDenied, TransientError
+
+# One page is the most a sysfs attribute can say; /proc/stat of a large machine is longer.
+_READ_BYTES = 1 << 20
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EISDIR, errno.ELOOP}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_TRANSIENT = {errno.EAGAIN, errno.EINTR, errno.EBUSY}
+
+
+class HostFS(Protocol):
+    """Reading and writing the kernel's text files."""
+
+    def read(self, path: str) -> str | None:
+        """The file's text without trailing white space, or None when there is no such file.
+
+        Raises:
+            PermissionDenied: EACCES, EPERM.
+            TransientError: EAGAIN, EINTR, EBUSY (an offline CPU's policy).
+            HostError: any other errno.
+        """
+
+    def write(self, path: str, value: str) -> None:
+        """Put one value into the file, in a single system call.
+
+        Raises:
+            PermissionDenied: EACCES, EPERM, EROFS.
+            TransientError: EAGAIN, EINTR, EBUSY.
+            HostError: any other errno, ENOENT and EINVAL among them.
+        """
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """Paths that match a shell pattern, numbers in natural order (cpu2 before cpu10)."""
+
+    def writable(self, path: str) -> bool:
+        """Whether a write has a chance: the file is there and its mode, mount and our rights allow it."""
+
+
+def natural(path: str) -> list[str | int]:
+    """Sort key that puts cpu2 before cpu10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
+
+
+def _raise(path: str, operation: str, error: OSError) -> NoReturn:
+    code = error.errno
+    if code in _DENIED:
+        raise PermissionDenied(
+            path, operation, errno=code, hint="run as root, or give the service write access to /sys/devices/system/cpu"
+        ) from error
+    if code in _TRANSIENT:
+        raise TransientError(path, operation, errno=code) from error
+    raise HostError(path, operation, errno=code) from error
+
+
+class LinuxFS:
+    """The files below a root directory, through plain system calls."""
+
+    def __init__(self, root: str | Path = "/") -> None:
+        self._root = str(root).rstrip("/")
+
+    def read(self, path: str) -> str | None:
+        """See `HostFS.read`."""
+        try:
+            fd = os.open(self._root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            _raise(path, "read", error)
+        try:
+            # A retrying read hangs on drivers that answer EAGAIN for ever, so every read is one system call.
+            text = os.read(fd, _READ_BYTES)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            _raise(path, "read", error)
+        finally:
+            os.close(fd)
+        return text.decode("utf-8", "replace").rstrip()
+
+    def write(self, path: str, value: str) -> None:
+        """See `HostFS.write`: no O_TRUNC, no O_CREAT, and the errno of the write itself."""
+        try:
+            fd = os.open(self._root + path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            _raise(path, "write", error)
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode) and self._root:
+                os.ftruncate(fd, 0)  # a plain file of a tree keeps the old tail; a sysfs attribute has none
+            os.write(fd, value.encode())
+        except OSError as error:
+            _raise(path, "write", error)
+        finally:
+            os.close(fd)
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See `HostFS.glob`."""
+        found = glob.glob(glob.escape(self._root) + pattern)
+        return tuple(sorted((name[len(self._root) :] for name in found), key=natural))
+
+    def writable(self, path: str) -> bool:
+        """See `HostFS.writable`."""
+        return os.access(self._root + path, os.W_OK)
+
+
+class CapturedFS:
+    """A machine's files from a `tar` archive laid out from `/`; nothing can be written."""
+
+    def __init__(self, archive: str | Path) -> None:
+        self._texts: dict[str, str] = {}
+        self._links: dict[str, str] = {}
+        self._directories: set[str] = set()
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                self._add(tar, member)
+        for path in [*self._texts, *self._links, *self._directories]:
+            # An archive need not list the directories that its members are in.
+            while (path := os.path.dirname(path)) not in {"/", ""}:
+                self._directories.add(path)
+
+    def _add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        path = "/" + os.path.normpath(member.name).lstrip("./")
+        if member.isfile() and (content := tar.extractfile(member)) is not None:
+            self._texts[path] = content.read(_READ_BYTES).decode("utf-8", "replace").rstrip()
+        elif member.issym():
+            self._links[path] = os.path.normpath(os.path.join(os.path.dirname(path), member.linkname))
+        elif member.islnk():
+            self._links[path] = "/" + os.path.normpath(member.linkname).lstrip("./")
+        elif member.isdir():
+            self._directories.add(path)
+
+    def _resolve(self, path: str) -> str:
+        """Follow links in every leading part of the path, as the kernel's class directories need."""
+        for _ in range(40):
+            parts = path.split("/")
+            for end in range(2, len(parts) + 1):
+                target = self._links.get("/".join(parts[:end]))
+                if target is not None:
+                    path = os.path.normpath("/".join([target, *parts[end:]]))
+                    break
+            else:
+                return path
+        return path
+
+    def read(self, path: str) -> str | None:
+        """See `HostFS.read`."""
+        return self._texts.get(self._resolve(path))
+
+    def write(self, path: str, value: str) -> None:
+        """A capture is read-only."""
+        raise PermissionDenied(path, f"write {value} to", errno=errno.EROFS, hint="a captured machine can only be read")
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See `HostFS.glob`: part by part, so that links to directories are followed."""
+        found = [""]
+        for part in pattern.strip("/").split("/"):
+            found = [name for path in found for name in self._children(path, part)]
+        return tuple(sorted(found, key=natural))
+
+    def _children(self, path: str, part: str) -> list[str]:
+        if not any(character in part for character in "*?["):
+            child = f"{path}/{part}"
+            return [child] if self._exists(child) else []
+        inside = self._resolve(path or "/").rstrip("/") + "/"
+        names = {
+            known[len(inside) :].split("/", 1)[0]
+            for known in (*self._texts, *self._links, *self._directories)
+            if known.startswith(inside) and known != inside
+        }
+        return [f"{path}/{name}" for name in names if fnmatch.fnmatchcase(name, part)]
+
+    def _exists(self, path: str) -> bool:
+        resolved = self._resolve(path)
+        return resolved in self._texts or resolved in self._directories or resolved in self._links
+
+    def writable(self, path: str) -> bool:
+        """Nothing is."""
+        return False
+
+
+class DryRunFS:
+    """Another file system with writes kept in memory and read through, so that verifying works in a dry run."""
+
+    def __init__(self, inner: HostFS) -> None:
+        self._inner = inner
+        self.written: dict[str, str] = {}
+
+    def read(self, path: str) -> str | None:
+        """See `HostFS.read`."""
+        return self.written[path] if path in self.written else self._inner.read(path)
+
+    def write(self, path: str, value: str) -> None:
+        """Remember the value; a path that does not exist is refused as the kernel would.
+
+        A file is taken whose directory may come: a governor's tunables appear with the governor.
+        """
+        if self._inner.read(path) is None and not self._may_come(os.path.dirname(path)):
+            raise HostError(path, "write", errno=errno.ENOENT)
+        self.written[path] = value
+
+    def _may_come(self, directory: str) -> bool:
+        return not self._inner.glob(f"{directory}/*") and bool(self._inner.glob(f"{os.path.dirname(directory)}/*"))
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See `HostFS.glob`."""
+        return self._inner.glob(pattern)
+
+    def writable(self, path: str) -> bool:
+        """Every file that is there can be written in memory."""
+        return self._inner.read(path) is not None
+
+
+def open_root(root: str | Path) -> HostFS:
+    """The machine at a path: a directory laid out from `/`, or an archive of one.
+
+    Raises:
+        HostError: when there is no such directory or it is not an archive.
+    """
+    path, hint = Path(root), "--root takes a directory laid out from /, or a tar archive of one"
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        raise PermissionDenied(str(path), "open root", errno=error.errno, hint="it must be readable") from error
+    except (OSError, ValueError) as error:
+        raise HostError(str(path), "open root", errno=getattr(error, "errno", None), hint=hint) from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # opening a pipe would wait for ever
+        raise HostError(str(path), "open root", errno=errno.ENOTDIR, hint=hint)
+    if not os.access(path, os.R_OK | os.X_OK if stat.S_ISDIR(mode) else os.R_OK):
+        raise PermissionDenied(str(path), "open root", errno=errno.EACCES, hint="it must be readable")
+    if stat.S_ISDIR(mode):
+        return LinuxFS(path)
+    try:
+        return CapturedFS(path)
+    except Exception as error:
+        # tarfile's errors, and those of whichever decompressor is below it: zlib, bz2 and lzma have nothing in common.
+        raise HostError(str(path), "open root", errno=getattr(error, "errno", None), hint=hint) from error

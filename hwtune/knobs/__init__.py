@@ -1,0 +1,1 @@
+"""What can be set on the machine, and the transaction that sets it and puts it back."""

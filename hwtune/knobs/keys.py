@@ -1,0 +1,186 @@
+"""`KEY=VALUE` as people write it: checked whole before anything is written.
+
+Keys are `governor`, `min`, `max`, `epp`, `boost`, `GOVERNOR.TUNABLE`, and any of them for one policy
+(`policy4.max`). Without a policy a key means every cluster. Frequencies are in kHz, or carry a suffix (`2.4GHz`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from hwtune.domain.errors import UsageError
+from hwtune.domain.knob import ChoiceKnob, RangeKnob, Setting, Value
+from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.drivers import driver_named
+from hwtune.knobs.space import Target
+
+_IN_KHZ = {"": 1, "khz": 1, "mhz": 1000, "ghz": 1_000_000}
+
+
+def parse_frequency_khz(text: str) -> int:
+    """`2400000`, `2400000kHz`, `2400MHz` or `2.4GHz`.
+
+    Raises:
+        UsageError: anything else, fractions of a kHz among it.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
+    factor = _IN_KHZ.get(match[2]) if match is not None else None
+    if match is None or factor is None:
+        raise UsageError(f"{text!r} is not a frequency", hint="write 2400000 (kHz), 2400MHz or 2.4GHz")
+    khz = Decimal(match[1]) * factor
+    if khz != int(khz):
+        raise UsageError(f"{text!r} is not a whole number of kHz", hint="without a suffix the number is in kHz: 2.4GHz")
+    return int(khz)
+
+
+def parse_assignments(texts: Sequence[str], backend: CpufreqBackend) -> Setting:
+    """The setting that these words ask for, legal together and with what is set now.
+
+    Raises:
+        UsageError: no `KEY=VALUE`, an unknown key or value, one out of range, a minimum above its maximum, a knob that
+            does nothing under the governor; with what to write instead.
+        Unsupported: no cpufreq here.
+    """
+    names = backend.space.names
+    if not texts:
+        raise UsageError("nothing to apply", hint=f"give KEY=VALUE; this machine has: {', '.join(names)}")
+    general: dict[str, Value] = {}
+    exact: dict[str, Value] = {}
+    for text in texts:
+        key, equals, word = text.partition("=")
+        if not equals or not key or not word:
+            raise UsageError(f"{text!r} is not KEY=VALUE", hint="for example max=2.4GHz or governor=powersave")
+        targets = _targets(key, backend)
+        into = exact if len(targets) == 1 and targets[0].knob.name == key else general
+        for target in targets:
+            value = _value(target, word)
+            if into.get(target.knob.name, value) != value:
+                raise UsageError(f"{target.knob.name} is given twice, differently", hint="leave one of them out")
+            into[target.knob.name] = value
+    setting = Setting({**general, **exact})
+    for name in setting:
+        _check_limits(backend.target(name), setting, backend)
+        _check_active(backend.target(name), setting, backend)
+    return setting
+
+
+def _targets(key: str, backend: CpufreqBackend) -> list[Target]:
+    """What a key means: itself, else that knob of every cluster, else one policy's own."""
+    names = backend.space.names
+    if key in names:
+        return [backend.target(key)]
+    of_clusters = [name for name in names if re.fullmatch(rf"policy\d+\.{re.escape(key)}", name)]
+    if of_clusters:
+        return [backend.target(name) for name in of_clusters]
+    try:
+        return [backend.target(key)]
+    except UsageError as error:
+        known = sorted({*names, *(re.sub(r"^policy\d+\.", "", name) for name in names)})
+        close = difflib.get_close_matches(key, known, n=1)
+        raise UsageError(str(error), hint=f"did you mean {close[0]!r}?" if close else error.hint) from None
+
+
+def _value(target: Target, word: str) -> Value:
+    knob = target.knob
+    if isinstance(knob, ChoiceKnob):
+        return _choice(target, knob, word.strip())
+    value = parse_frequency_khz(word) if knob.unit == "kHz" else _whole(knob, word)
+    if not knob.low <= value <= knob.high:
+        raise UsageError(
+            f"{knob.name}={word} is out of range",
+            hint=f"{knob.name} takes {knob.low} to {knob.high} {knob.unit}".rstrip(),
+        )
+    return value
+
+
+def _whole(knob: RangeKnob, word: str) -> int:
+    if not re.fullmatch(r"\d+", word.strip(), re.ASCII):
+        raise UsageError(
+            f"{knob.name}={word} is not a whole number", hint=f"it takes {knob.low} to {knob.high} {knob.unit}".rstrip()
+        )
+    return int(word)
+
+
+def _choice(target: Target, knob: ChoiceKnob, word: str) -> str:
+    if target.key == "epp":
+        return _epp(target, knob, word)
+    if word.lower() in knob.choices:
+        return word.lower()
+    if word == "userspace":
+        raise UsageError(
+            f"{knob.name}=userspace leaves the frequency to a program, and hwtune is none",
+            hint="to hold one frequency set min and max to it",
+        )
+    raise _no_such_choice(knob, word, knob.choices)
+
+
+def _epp(target: Target, knob: ChoiceKnob, word: str) -> str:
+    """A word on offer, `default` among them, or 0-255 where the driver takes numbers."""
+    policy = target.policies[0]
+    words = policy.epp_choices or knob.choices
+    if word in words:
+        return word
+    numbers = driver_named(policy.driver).epp_numbers
+    if numbers and re.fullmatch(r"\d{1,3}", word, re.ASCII) and int(word) <= 255:
+        return str(int(word))
+    raise _no_such_choice(knob, word, (*words, "0-255") if numbers else words)
+
+
+def _no_such_choice(knob: ChoiceKnob, word: str, choices: tuple[str, ...]) -> UsageError:
+    close = difflib.get_close_matches(word, choices, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return UsageError(f"{knob.name} cannot be {word!r}", hint=f"{hint}it takes {', '.join(choices)}")
+
+
+def _check_limits(target: Target, setting: Setting, backend: CpufreqBackend) -> None:
+    """A minimum above its maximum is refused, also when one of them is not being set; the kernel would clamp it."""
+    name = target.knob.name
+    for low, high in (("min", "max"), ("down_threshold", "up_threshold")):
+        if not name.endswith((low, high)):
+            continue
+        stem = name.removesuffix(low).removesuffix(high)
+        lower, upper = (_number(stem + word, setting, backend) for word in (low, high))
+        if lower is not None and upper is not None and lower > upper:
+            other = stem + (high if name.endswith(low) else low)
+            hint = "the minimum cannot be above the maximum"
+            if other not in setting:
+                hint += f"; set {other} too, it is {_number(other, setting, backend)} now"
+            raise UsageError(f"{stem}{low}={lower} is above {stem}{high}={upper}", hint=hint)
+
+
+def _number(name: str, setting: Setting, backend: CpufreqBackend) -> int | None:
+    """A limit as it will be: set for the name, set for its cluster, or as it is now."""
+    try:
+        target = backend.target(name)
+    except UsageError:
+        return None
+    for candidate in (name, _cluster_name(target, backend)):
+        if candidate in setting:
+            value = setting[candidate]
+            return value if isinstance(value, int) else None
+    now = backend.value(target)
+    return now if isinstance(now, int) else None
+
+
+def _cluster_name(target: Target, backend: CpufreqBackend) -> str:
+    """The knob of the space that covers a single policy's own."""
+    for name in backend.space.names:
+        cluster = backend.target(name)
+        if cluster.key == target.key and set(target.policies) <= set(cluster.policies):
+            return name
+    return target.knob.name
+
+
+def _check_active(target: Target, setting: Setting, backend: CpufreqBackend) -> None:
+    for when in target.knob.active_when:
+        governor = backend.target(when.knob)
+        given = next((n for n in (when.knob, _cluster_name(governor, backend)) if n in setting), None)
+        now = backend.value(governor) if given is None else setting[given]
+        if now not in when.values:
+            raise UsageError(
+                f"{target.knob.name} does nothing under {when.knob}={now}",
+                hint=f"set {when.knob} to {' or '.join(str(value) for value in when.values)} in the same command",
+            )

@@ -1,0 +1,169 @@
+"""Whose a value is: what the kernel makes of a request, and what it makes of it later.
+
+The kernel clamps numbers silently, remembers the request, and brings it back when what clamped it goes. So a value
+that reads otherwise than it was written is still ours when our own request explains it: a firmware limit
+(`bios_limit`), the limits of the hardware, a minimum above the maximum, an EPP that the governor overrides, tunables
+that began anew with their governor. Anything else is somebody else's by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hwtune.host.fs import HostFS
+from hwtune.knobs.attributes import (
+    BIOS_LIMIT,
+    BOOST,
+    CPUFREQ,
+    EPP,
+    GLOBAL_BOOST,
+    GOVERNOR,
+    MAX,
+    MIN,
+    NO_TURBO,
+    PERF_PCT,
+    Stage,
+    directory_of,
+    name_of,
+    stage_of,
+)
+from hwtune.knobs.drivers import driver_named
+from hwtune.knobs.policies import read_text
+
+Ours = Mapping[str, Sequence[str]]
+
+
+def same(path: str, wanted: str, text: str) -> bool:
+    """Whether the text says what was wanted; numbers as numbers, governors in any case as the kernel takes them."""
+    if wanted.isdigit() and text.isdigit():
+        return int(wanted) == int(text)
+    return wanted.lower() == text.lower() if name_of(path) == GOVERNOR else wanted == text
+
+
+def accepts(files: HostFS, path: str, wanted: str, text: str) -> bool:
+    """Whether the kernel may answer `text` right after `wanted` was written, by clamping or by rounding.
+
+    A maximum that reads lower has met another limit (firmware, thermal, power); one that reads higher is accepted
+    only where no lower value exists. A minimum the other way round.
+    """
+    if same(path, wanted, text):
+        return True
+    name = name_of(path)
+    if name == EPP:
+        # Numbers read back as the word that means them, `default` as what it stands for.
+        return wanted.isdigit() or wanted == "default"
+    if stage_of(path) is Stage.TUNABLE:
+        return wanted.isdigit() and text.isdigit()
+    if name not in (MAX, MIN) or not (wanted.isdigit() and text.isdigit()):
+        return False
+    request, now = int(wanted), int(text)
+    if (now < request) is (name == MAX):
+        return True
+    if name == MAX:
+        return now in _raised(files, directory_of(path), request)
+    highest = _highest(files, directory_of(path))
+    maximum = _number(files, f"{directory_of(path)}/{MAX}")
+    return now == maximum or (highest is not None and now == _neighbours(files, directory_of(path), highest)[0])
+
+
+def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
+    """Whether what we wrote, here or to an attribute coupled to this one, explains the value found now.
+
+    Args:
+        files: the machine.
+        path: the attribute.
+        text: what it reads.
+        ours: for every attribute of ours the texts that are ours: what was asked for, and what came of it.
+        original: the texts before we came.
+    """
+    if any(same(path, mine, text) for mine in ours.get(path, ())):
+        return True
+    directory, name = directory_of(path), name_of(path)
+    if name in (MAX, MIN):
+        return _explains_limit(files, path, text, ours=ours, original=original)
+    if name == EPP:
+        driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
+        if any(governor in driver.epp_locked_under for governor in ours.get(f"{directory}/{GOVERNOR}", ())):
+            return text in ("performance", "0")
+        return any(mine.isdigit() or mine == "default" for mine in ours.get(path, ()))
+    if name == BOOST and path != GLOBAL_BOOST:
+        return text in ours.get(GLOBAL_BOOST, ())
+    if path in PERF_PCT:
+        return NO_TURBO in ours and text.isdigit() and int(text) <= int(original.get(path, "100"))
+    return stage_of(path) is Stage.TUNABLE and _governor_was_changed(path, ours=ours, original=original)
+
+
+def _governor_was_changed(path: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
+    """A governor that was left and taken up again has the kernel's tunables, not the ones it had."""
+    directory = directory_of(path) if name_of(path) == "scaling_setspeed" else directory_of(directory_of(path))
+    return any(
+        mine.lower() != original.get(governor, mine).lower()
+        for governor, texts in ours.items()
+        if name_of(governor) == GOVERNOR and (directory == CPUFREQ or directory_of(governor) == directory)
+        for mine in texts
+    )
+
+
+def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
+    """A limit that our request gives under the limits of now, or that its counterpart of ours has moved."""
+    if not text.isdigit():
+        return False
+    directory, now = directory_of(path), int(text)
+    lowest = _number(files, f"{directory}/cpuinfo_min_freq") or 0
+    highest = _highest(files, directory)
+    boost_is_ours = any(boost in ours for boost in (f"{directory}/{BOOST}", GLOBAL_BOOST, NO_TURBO))
+    touched = path in ours or f"{directory}/{MAX}" in ours or f"{directory}/{MIN}" in ours
+    if not touched and not boost_is_ours:
+        return False
+    driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
+    if name_of(path) == MAX and boost_is_ours and driver.boost_resets_max and now == highest:
+        return True
+    requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdigit()]
+    for request in requests:
+        clamped = max(lowest, request if highest is None else min(request, highest))
+        if now in (clamped, *_neighbours(files, directory, clamped)):
+            return True
+        if name_of(path) == MAX and now < clamped and _cooling(files):
+            return True
+    counterpart = _number(files, f"{directory}/{MAX if name_of(path) == MIN else MIN}")
+    return name_of(path) == MIN and now == counterpart and any(request >= now for request in requests)
+
+
+def _highest(files: HostFS, directory: str) -> int | None:
+    """The highest frequency the hardware and its firmware allow now."""
+    found = [_number(files, f"{directory}/{name}") for name in ("cpuinfo_max_freq", BIOS_LIMIT)]
+    return min((khz for khz in found if khz), default=None)
+
+
+def _raised(files: HostFS, directory: str, request: int) -> tuple[int, ...]:
+    """Where a maximum may end above its request: the lowest of all, the next of the table, a driver's own top."""
+    above = _neighbours(files, directory, request)[1]
+    driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
+    top = _number(files, f"{directory}/cpuinfo_max_freq") if driver.max_snaps_to_top else None
+    lowest = _number(files, f"{directory}/cpuinfo_min_freq")
+    bottom = lowest if lowest is not None and request < lowest else None
+    return tuple(khz for khz in (above, top, bottom) if khz is not None)
+
+
+def _neighbours(files: HostFS, directory: str, khz: int) -> tuple[int, int]:
+    """The table's entries around a frequency, itself where it is one or there is no table."""
+    names = ("scaling_available_frequencies", "scaling_boost_frequencies")
+    words = [word for name in names for word in (read_text(files, f"{directory}/{name}") or "").split()]
+    table = [int(word) for word in words if word.isdigit()]
+    below = max((entry for entry in table if entry <= khz), default=khz)
+    above = min((entry for entry in table if entry >= khz), default=khz)
+    return below, above
+
+
+def _cooling(files: HostFS) -> bool:
+    """Whether the thermal framework holds a processor's frequency down at this moment."""
+    for kind in files.glob("/sys/class/thermal/cooling_device*/type"):
+        text = (read_text(files, kind) or "").lower()
+        if ("cpufreq" in text or text == "processor") and _number(files, f"{directory_of(kind)}/cur_state"):
+            return True
+    return False
+
+
+def _number(files: HostFS, path: str) -> int | None:
+    text = read_text(files, path)
+    return int(text) if text is not None and text.isdigit() else None

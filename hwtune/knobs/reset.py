@@ -1,0 +1,72 @@
+"""Hardware defaults, without any record of what was there.
+
+Which governor a distribution starts with cannot be read from the machine. `powersave` is what the active p-state
+drivers start with (there it is the hardware's own governor); elsewhere schedutil, the kernel's general recommendation,
+or ondemand before it. Limits open to the hardware's, boost on, EPP at the driver's `default` where it has one.
+Tunables are left: they belong to their governor and begin anew with it.
+"""
+
+from __future__ import annotations
+
+from hwtune.domain.knob import ChoiceKnob, Setting, Value
+from hwtune.host.fs import HostFS
+from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.drivers import driver_named
+from hwtune.knobs.outcome import Outcome, read_one, worst_of, write_one
+from hwtune.knobs.policies import Policy
+from hwtune.knobs.space import Target
+
+
+def reset(files: HostFS) -> tuple[Outcome, ...]:
+    """Bring every knob to its hardware default; the caller holds the lock and drops the journal.
+
+    Raises:
+        Unsupported: no cpufreq here.
+        PermissionDenied: no right to write.
+    """
+    outcomes: list[Outcome] = []
+    done = -1
+    while True:
+        # Read anew for each stage: the limits of the hardware depend on boost.
+        backend = CpufreqBackend(files)
+        planned = [write for write in backend.plan(defaults(backend)) if write.stage > done]
+        if not planned:
+            return worst_of(outcomes)
+        done = planned[0].stage
+        writes = [write for write in planned if write.stage == done]
+        rejections = [write_one(backend, write) for write in writes]
+        backend.settle(writes)
+        outcomes += [no or read_one(backend, write) for write, no in zip(writes, rejections, strict=True)]
+
+
+def defaults(backend: CpufreqBackend) -> Setting:
+    """The setting that stands for hardware defaults."""
+    values: dict[str, Value] = {}
+    for name in backend.space.names:
+        target = backend.target(name)
+        value = _default(target)
+        if value is not None:
+            values[name] = value
+    return Setting(values)
+
+
+def _default(target: Target) -> Value | None:
+    match target.key:
+        case "governor" if isinstance(target.knob, ChoiceKnob):
+            return _governor(target.policies[0], target.knob.choices)
+        case "max":
+            return max((p.cpuinfo_max_khz for p in target.policies if p.cpuinfo_max_khz is not None), default=None)
+        case "min":
+            return min((p.cpuinfo_min_khz for p in target.policies if p.cpuinfo_min_khz is not None), default=None)
+        case "epp":
+            choices = target.policies[0].epp_choices
+            return next((word for word in ("default", "balance_performance") if word in choices), None)
+        case "boost":
+            return "1"
+        case _:
+            return None
+
+
+def _governor(policy: Policy, choices: tuple[str, ...]) -> str:
+    preferred = (driver_named(policy.driver).reset_governor, "schedutil", "ondemand")
+    return next((word for word in preferred if word in choices), choices[0])

@@ -1,0 +1,1 @@
+"""The torch process and the pipe to it."""

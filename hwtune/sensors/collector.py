@@ -1,0 +1,40 @@
+"""One sample of everything, or of time and energy alone."""
+
+from __future__ import annotations
+
+from hwtune.domain.sample import Sample
+from hwtune.host.machine import Host
+from hwtune.sensors.cpu import CpuSensor
+from hwtune.sensors.energy import EnergySource, find_energy_source
+from hwtune.sensors.pressure import read_pressure
+from hwtune.sensors.thermal import ThermalSensor
+
+
+class Collector:
+    """Samples of one machine. What can be read is looked up once, here; absent sensors cost nothing later."""
+
+    energy: EnergySource
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.energy = find_energy_source(host.files)
+        self._cpu = CpuSensor(host.files)
+        self._thermal = ThermalSensor(host.files)
+
+    def sample_energy(self) -> Sample:
+        """Time and energy only: a few microseconds per zone, fit for the middle of a measured run."""
+        return Sample(t_ns=self._host.clock.monotonic_ns(), energy=self.energy.read())
+
+    def sample(self) -> Sample:
+        """Everything. The energy is read right after the clock; the rest may be a few milliseconds younger."""
+        return Sample(
+            t_ns=self._host.clock.monotonic_ns(),
+            energy=self.energy.read(),
+            counters=self._host.counters.read(),
+            cpu=self._cpu.times(),
+            pressure=read_pressure(self._host.files),
+            freq_khz=self._cpu.freq_khz(),
+            time_in_state=self._cpu.time_in_state(),
+            idle_us=self._cpu.idle_us(),
+            temp_mc=self._thermal.temp_mc(),
+        )

@@ -1,0 +1,154 @@
+"""Energy and power meters under /sys/class/hwmon (Documentation/hwmon/sysfs-interface.rst).
+
+    hwmon1/device/name power_meter   power1_average 32500000 (µW)   power1_average_interval 1000 (ms)
+    hwmon2/name amd_energy   energy65_label Esocket0   energy65_input 123456789 (µJ)
+
+Drivers of the old kind put the files under `device/`. A power sensor says what it measures only by its driver's name
+and its label: laser diodes, pumps and graphics cards have `power1_input` too. So the meters that are the CPU's or the
+whole machine's are listed here, and no other is taken for one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from hwtune.domain.errors import Unsupported
+from hwtune.domain.sample import EnergyReading
+from hwtune.host.fs import HostFS
+from hwtune.sensors.optional import optional_int, optional_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chip:
+    """A driver whose meters are known: what they measure, and which of its labels (None: no label is needed)."""
+
+    names: tuple[str, ...]
+    quality: Literal["package", "node"]
+    label: str | None = None
+
+
+# In order of preference: energy counters before powers, the package before the whole machine.
+_CHIPS = (
+    _Chip(names=("amd_energy", "zenergy"), quality="package", label=r"Esocket\d+"),
+    _Chip(names=("fam15h_power",), quality="package"),
+    _Chip(names=("apm_xgene",), quality="package", label="CPU power"),
+    _Chip(names=("power_meter",), quality="node"),  # ACPI 4.0 power meter: the server's own
+    _Chip(names=("corsairpsu",), quality="node", label="power total"),
+)
+# The rig's meter: power of a modelled chip, behind a real driver.
+_EMULATED = {"power1_oem_info": "hwtune-rig", "power1_model_number": "emulated"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """One hwmon attribute that is read: `path` in µJ when `counts_energy`, else in µW."""
+
+    path: str
+    zone: str
+    counts_energy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meters:
+    """The meters that together are the machine's, all of one driver.
+
+    Args:
+        driver: hwmon name of the driver.
+        quality: `package` or `node`.
+        meters: one per socket, or one.
+        interval_s: time over which the device averages, or None where it does not say.
+        emulated: whether the device says itself that it is no meter of real power.
+    """
+
+    driver: str
+    quality: Literal["package", "node"]
+    meters: tuple[Meter, ...]
+    interval_s: float | None
+    emulated: bool
+
+
+def find_meters(files: HostFS) -> Meters:
+    """The first known meters that answer.
+
+    Raises:
+        Unsupported: there are none; a meter that was seen but is not known is named.
+    """
+    directories = _directories(files)
+    for chip in _CHIPS:
+        mine = {path: name for path, name in directories.items() if name in chip.names}
+        meters = [meter for path in mine for meter in _meters(files, path, chip)]
+        if not meters:
+            continue
+        if chip.quality == "node":
+            meters = meters[:1]  # a second one measures a part of the first
+        device = next(path for path in mine if meters[0].path.startswith(f"{path}/"))
+        interval_ms = optional_int(files, f"{device}/power1_average_interval")
+        return Meters(
+            driver=mine[device],
+            quality=chip.quality,
+            meters=tuple(meters),
+            interval_s=interval_ms / 1e3 if interval_ms and interval_ms > 0 else None,
+            emulated=_emulated(files, device),
+        )
+    unknown = sorted({name for path, name in directories.items() if _inputs(files, path)})
+    seen = f" (the power of {', '.join(unknown)} is not known to be the CPU's or the machine's)" if unknown else ""
+    raise Unsupported(f"no power meter in /sys/class/hwmon{seen}", hint="on servers: `modprobe acpi_power_meter`")
+
+
+def _emulated(files: HostFS, path: str) -> bool:
+    chip = path.removesuffix("/device")
+    return any(
+        optional_text(files, f"{place}/{file}") == says
+        for place in (chip, f"{chip}/device")
+        for file, says in _EMULATED.items()
+    )
+
+
+def _directories(files: HostFS) -> dict[str, str]:
+    """Driver name by directory with a meter's files: hwmonN itself, or hwmonN/device where they sit there."""
+    named = {}
+    for chip in files.glob("/sys/class/hwmon/hwmon*"):
+        for path in (chip, f"{chip}/device"):
+            name = optional_text(files, f"{path}/name") or optional_text(files, f"{chip}/name")
+            if name and _inputs(files, path):
+                named[path] = name
+                break
+    return named
+
+
+def _inputs(files: HostFS, path: str) -> tuple[str, ...]:
+    """Energy counters first; of a power both averaged and instantaneous, the average, which misses nothing between."""
+    averages = files.glob(f"{path}/power*_average")
+    instants = files.glob(f"{path}/power*_input")
+    lone = tuple(each for each in instants if each.replace("_input", "_average") not in averages)
+    return files.glob(f"{path}/energy*_input") + averages + lone
+
+
+def _meters(files: HostFS, path: str, chip: _Chip) -> list[Meter]:
+    meters = []
+    for attribute in _inputs(files, path):
+        name = attribute.rsplit("/", 1)[1]
+        if chip.label is not None:
+            label = optional_text(files, f"{path}/{name.split('_')[0]}_label")
+            if label is None or not re.fullmatch(chip.label, label):
+                continue
+        if optional_int(files, attribute) is None:
+            continue
+        device = path.removesuffix("/device").rsplit("/", 1)[1]
+        zone = f"{device}/{name.split('_')[0]}"
+        meters.append(Meter(path=attribute, zone=zone, counts_energy=name.startswith("energy")))
+    return meters
+
+
+def read_meters(files: HostFS, meters: tuple[Meter, ...]) -> tuple[EnergyReading, ...]:
+    """The meters now; one that does not answer has neither energy nor power."""
+    readings = []
+    for meter in meters:
+        value = optional_int(files, meter.path)
+        if meter.counts_energy:
+            readings.append(EnergyReading(zone=meter.zone, source="hwmon", energy_uj=value))
+        else:
+            readings.append(EnergyReading(zone=meter.zone, source="hwmon", power_uw=value))
+    return tuple(readings)

@@ -1,0 +1,247 @@
+"""The one path of a decision: suggest → apply → measure → observe, then the receipt.
+
+`tune` on this machine, a dry run and a simulated machine all come through here; what differs is what lies below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Protocol
+
+from hwtune.domain.errors import Unsupported
+from hwtune.domain.knob import Setting
+from hwtune.domain.problem import Problem
+from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus
+from hwtune.knobs.transaction import Transaction
+from hwtune.workload.verdict import Verdict, abba, judge
+
+
+class Work(Protocol):
+    """What is being run: a command, an imaginary workload, or in a dry run the model's own expectation."""
+
+    status: TrialStatus
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the runs so far, in words for people."""
+
+    def warm_up(self) -> Run:
+        """One run that does not count, so that caches are warm and the first measured run is like the rest."""
+
+    def measure(self, repeats: int) -> tuple[Run, ...]:
+        """Runs under the setting that is applied now."""
+
+
+class Planning(Protocol):
+    """The part of the planner that a session uses."""
+
+    def suggest(self, problem: Problem, trials: Sequence[Trial]) -> Proposal:
+        """The setting to measure next."""
+
+    def recommend(self, problem: Problem, trials: Sequence[Trial]) -> Proposal:
+        """The setting to keep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One turn of the loop: what was proposed, what came of it, what would be kept now."""
+
+    proposal: Proposal
+    trial: Trial
+    recommended: Proposal
+
+
+class Watcher(Protocol):
+    """Told of every step, for progress, for the store."""
+
+    def proposed(self, number: int, proposal: Proposal) -> None:
+        """A setting is about to be applied and measured; `number` counts from 1."""
+
+    def decided(self, number: int, decision: Decision) -> None:
+        """It has been."""
+
+    def verifying(self, done: int, total: int) -> None:
+        """Interleaved runs of the receipt: `done` of `total`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """When to stop.
+
+    Args:
+        evaluations: settings to measure, the default included, the receipt not.
+        until_ns: clock after which no further setting is begun, or None.
+        runs: measured runs of each setting.
+        verify_blocks: ABBA blocks of the receipt (two runs of each arm in each).
+    """
+
+    evaluations: int
+    runs: int
+    verify_blocks: int
+    until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The interleaved comparison of the default with the chosen setting."""
+
+    default_runs: tuple[Run, ...]
+    chosen_runs: tuple[Run, ...]
+    verdict: Verdict
+
+
+class Session:
+    """Explore, learn, choose, verify.
+
+    Args:
+        problem: the space, the objective and the bound.
+        transaction: entered by the caller, who also decides whether its setting is kept.
+        work: what is measured.
+        planner: where proposals come from.
+        budget: when to stop.
+        now_ns: the machine's clock.
+        watcher: told of every step.
+    """
+
+    def __init__(
+        self,
+        *,
+        problem: Problem,
+        transaction: Transaction,
+        work: Work,
+        planner: Planning,
+        budget: Budget,
+        now_ns: Callable[[], int],
+        watcher: Watcher,
+    ) -> None:
+        self.problem = problem
+        self.decisions: list[Decision] = []
+        self.stopped = "interrupted"
+        self.receipt: Receipt | None = None
+        self._transaction = transaction
+        self._work = work
+        self._planner = planner
+        self._budget = budget
+        self._now_ns = now_ns
+        self._watcher = watcher
+
+    @property
+    def default(self) -> Setting:
+        """Where the search starts and what everything is compared with."""
+        return self.problem.space.default
+
+    @property
+    def chosen(self) -> Setting:
+        """What the learned model recommends so far, before any receipt."""
+        return self.decisions[-1].recommended.setting if self.decisions else self.default
+
+    @property
+    def expected(self) -> Prediction | None:
+        """The prediction for what is recommended so far."""
+        return self.decisions[-1].recommended.predicted if self.decisions else None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the receipt shows a gain within the bound; without a receipt nothing is proven."""
+        if self.receipt is None or not self.receipt.verdict.significant:
+            return False
+        slowest = self.problem.bound.max_slowdown
+        return slowest is None or self.receipt.verdict.time_ratio <= 1.0 + slowest
+
+    @property
+    def kept(self) -> Setting:
+        """The outcome: the chosen setting when the receipt shows its gain, else the default."""
+        return self.chosen if self.proven else self.default
+
+    def step(self, proposal: Proposal) -> Decision:
+        """Apply, measure, and learn what to think of it."""
+        number = len(self.decisions) + 1
+        self._watcher.proposed(number, proposal)
+        effective = self._transaction.apply(proposal.setting).effective
+        space = self.problem.space
+        runs = self._measure(self._budget.runs)
+        trial = Trial(
+            setting=space.canonical(proposal.setting | effective.only(space.names)),
+            requested=proposal.setting,
+            runs=runs,
+            context=_common_features(runs),
+            reason=proposal.reason,
+            status=self._work.status,
+        )
+        # A prediction is no ground to recommend anything: a dry run ends with what would be tried first.
+        measured = trial.status is not TrialStatus.PREDICTED
+        recommended = self._planner.recommend(self.problem, [*self._known(), trial]) if measured else proposal
+        decision = Decision(proposal=proposal, trial=trial, recommended=recommended)
+        self.decisions.append(decision)
+        self._watcher.decided(number, decision)
+        return decision
+
+    def explore(self) -> None:
+        """Spend the budget: the default first, then what the planner suggests, until there is no more to learn."""
+        self._work.warm_up()
+        for proposal in self._proposals():
+            self.step(proposal)
+
+    def _proposals(self) -> Iterator[Proposal]:
+        yield Proposal(setting=self.default, reason=Reason.DEFAULT)
+        while len(self.decisions) < self._budget.evaluations:
+            if self._budget.until_ns is not None and self._now_ns() >= self._budget.until_ns:
+                break
+            proposal = self._planner.suggest(self.problem, self._known())
+            if proposal.status != "ok":
+                self.stopped = proposal.status
+                return
+            if self._work.status is TrialStatus.PREDICTED and len(self.decisions) > 1:
+                # Predictions teach nothing, so the next proposal would be the same one.
+                self.stopped = "nothing measured"
+                return
+            yield proposal
+        self.stopped = "budget"
+
+    def verify(self) -> Receipt | None:
+        """The receipt: default against chosen, interleaved so that drift hits both alike.
+
+        None when the default itself is recommended, or when nothing is measured.
+        """
+        if self.chosen == self.default or self._work.status is TrialStatus.PREDICTED:
+            return None
+        settings = {"A": self.default, "B": self.chosen}
+        runs: dict[str, list[Run]] = {"A": [], "B": []}
+        order = abba(self._budget.verify_blocks)
+        for done, arm in enumerate(order):
+            self._watcher.verifying(done, len(order))
+            self._transaction.apply(settings[arm])
+            runs[arm].extend(self._measure(1))
+        self._watcher.verifying(len(order), len(order))
+        self.receipt = Receipt(
+            default_runs=tuple(runs["A"]),
+            chosen_runs=tuple(runs["B"]),
+            verdict=judge(runs["A"], runs["B"], self.problem.objective),
+        )
+        return self.receipt
+
+    def _measure(self, repeats: int) -> tuple[Run, ...]:
+        """Runs, with an energy figure wherever the objective needs one.
+
+        Raises:
+            Unsupported: the meter did not move during a run.
+        """
+        runs = self._work.measure(repeats)
+        if self.problem.objective.needs_energy and any(run.energy_j is None for run in runs):
+            raise Unsupported(
+                f"the energy meter did not move in a run of {min(run.time_s for run in runs):.3g} s",
+                hint="tune for a longer command (1 s or more), or with --objective time",
+            )
+        return runs
+
+    def _known(self) -> list[Trial]:
+        """What was measured; a prediction is never learned from."""
+        return [decision.trial for decision in self.decisions if decision.trial.status is not TrialStatus.PREDICTED]
+
+
+def _common_features(runs: Sequence[Run]) -> dict[str, float]:
+    """Features that every run has, averaged."""
+    common = set(runs[0].features).intersection(*(run.features for run in runs))
+    return {name: fmean(run.features[name] for run in runs) for name in sorted(common)}

@@ -1,0 +1,1 @@
+"""An imaginary machine behind the host seam: labelled simulated wherever its figures are shown."""

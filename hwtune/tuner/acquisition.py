@@ -1,0 +1,106 @@
+"""What a measurement is worth: constrained log expected improvement, in closed form.
+
+The logarithm of every objective is a·log time + b·log power, hence Gaussian; so is the slowdown. With the incumbent's
+log objective y⁺, and y⁺ - y of mean μ and deviation sd, u = μ / sd:
+
+    log EI = log h(u) + log sd,   h(u) = φ(u) + u Φ(u)
+    a      = log EI + Σ log P(constraint holds)
+
+Everything stays in logarithms, so that neither value nor gradient vanishes far from the optimum (Ament et al., NeurIPS
+2023). The incumbent is the best posterior mean among evaluated, probably feasible settings, not the luckiest run; it is
+uncertain itself, and the deviation is that of the difference, so a setting that acts like the incumbent promises
+nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hwtune.domain.objective import Bound, Objective
+from hwtune.model.encoding import tensor
+from hwtune.model.surrogate import Posterior
+
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+_TINY = 1e-12
+_TRUST = 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is expected of rows (`b`): log objective relative to the default, and the chance that the bound holds."""
+
+    mean: Tensor
+    sd: Tensor
+    slowdown_sd: Tensor
+    log_feasible: Tensor
+
+
+class Judge:
+    """The posterior seen through an objective and a bound."""
+
+    def __init__(self, posterior: Posterior, objective: Objective, bound: Bound) -> None:
+        self.posterior, self.bound = posterior, bound
+        self._weights = tensor([objective.time_exponent, objective.power_exponent])
+
+    def outlook(self, x: Tensor) -> Outlook:
+        """Of rows `(b, width)`, differentiable."""
+        mean, covariance = self.posterior.predict(x)
+        variances = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(_TINY)
+        slowdown_sd = variances[:, 0].sqrt()
+        log_feasible = torch.zeros_like(slowdown_sd)
+        if self.bound.max_slowdown is not None:
+            slack = math.log1p(self.bound.max_slowdown) - mean[:, 0]
+            log_feasible = log_feasible + torch.special.log_ndtr(slack / slowdown_sd)
+        if self.bound.max_power_w is not None:
+            level, spread = self.posterior.predict(x, level=True)
+            slack = math.log(self.bound.max_power_w) - self.posterior.seen.level[1] - level[:, 1]
+            log_feasible = log_feasible + torch.special.log_ndtr(slack / spread[:, 1, 1].clamp_min(_TINY).sqrt())
+        objective, sd = self._objective(mean, covariance)
+        return Outlook(
+            mean=objective,
+            sd=sd,
+            slowdown_sd=slowdown_sd,
+            log_feasible=log_feasible,
+        )
+
+    def promise(self, x: Tensor, incumbent: Tensor) -> Tensor:
+        """Log EI of rows `(b, width)` over another row `(width)` per unit of measuring time, differentiable.
+
+        A probe costs its own run time (Snoek et al., NeurIPS 2012, EI per second), and is trusted as far as it likely
+        takes at most `_TRUST` times as long as the incumbent.
+        """
+        mean, covariance = self.posterior.predict(x, against=incumbent)
+        objective, sd = self._objective(mean, covariance)
+        time, time_sd = mean[:, 0], covariance[:, 0, 0].clamp_min(_TINY).sqrt()
+        trusted: Tensor = torch.special.log_ndtr((math.log(_TRUST) - time) / time_sd)
+        return log_expected_improvement(objective, sd, 0.0) - time + trusted
+
+    def _objective(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the log objective."""
+        variance = (covariance @ self._weights) @ self._weights
+        return mean @ self._weights, variance.clamp_min(_TINY).sqrt()
+
+
+def log_expected_improvement(mean: Tensor, sd: Tensor, best: float) -> Tensor:
+    """Log of the expected amount by which a Gaussian falls below `best`."""
+    return log_h((best - mean) / sd) + sd.log()
+
+
+def log_h(u: Tensor) -> Tensor:
+    """log(φ(u) + u Φ(u)), accurate and differentiable for every u (Ament et al. 2023, appendix A).
+
+    Three branches, each evaluated at a harmless point where it does not apply, so that no NaN leaks into gradients.
+    """
+    near = u.clamp_min(-1.0)
+    direct = (torch.exp(-0.5 * near.square() - _LOG_SQRT_2PI) + near * torch.special.ndtr(near)).log()
+    middle = u.clamp(-1e4, -1.0)
+    # φ(u) + uΦ(u) = φ(u) · (1 - |u| √(π/2) erfcx(|u|/√2))
+    ratio = torch.log(-middle) + torch.log(torch.special.erfcx(-middle / math.sqrt(2.0))) + 0.5 * math.log(math.pi / 2)
+    scaled = -0.5 * middle.square() - _LOG_SQRT_2PI + torch.log(-torch.expm1(ratio.clamp_max(-1e-15)))
+    far = u.clamp_max(-1e4)
+    tail = -0.5 * far.square() - _LOG_SQRT_2PI - 2.0 * torch.log(-far)
+    return torch.where(u > -1.0, direct, torch.where(u > -1e4, scaled, tail))

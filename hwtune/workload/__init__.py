@@ -1,0 +1,1 @@
+"""What is being run, and how good it was."""

@@ -1,0 +1,7 @@
+"""Entry of scripts/rig."""
+
+import sys
+
+from rig.cli import main
+
+sys.exit(main())

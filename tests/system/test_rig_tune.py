@@ -1,0 +1,80 @@
+"""The whole mission on a real kernel: what is recommended is judged by an exhaustive sweep of the same boot.
+
+The score is kept apart from the tuner: time by the guest's clock around the load, energy by the silicon's own count.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from statistics import median
+from typing import Any
+
+import pytest
+from rig.chip import PSTATES
+from rig.machine import CHECKOUT, CPUFREQ, Rig
+
+pytestmark = pytest.mark.rig
+
+LOADS = {name: ["python", f"{CHECKOUT}/benchmarks/loads/{name}.py"] for name in ("compute", "stall")}
+SWEEPS = 2
+REPEATS = 3
+
+
+def put(rig: Rig, setting: dict[str, Any]) -> None:
+    """A setting by plain writes, without anything of hwtune."""
+    names = {"governor": "scaling_governor", "max": "scaling_max_freq", "min": "scaling_min_freq"}
+    rig.restore_cpufreq()
+    for knob in ("governor", "max", "min"):
+        if knob in setting:
+            for policy in ("policy0", "policy1"):
+                rig.write(f"{CPUFREQ}/{policy}/{names[knob]}", str(setting[knob]))
+
+
+def log_cost(rig: Rig, load: str, objective: str) -> float:
+    before = rig.energy_j()
+    seconds = rig.run(LOADS[load]).check().seconds
+    energy = rig.energy_j() - before
+    return math.log(energy) + (math.log(seconds) if objective == "edp" else 0.0)
+
+
+def interleaved(rig: Rig, load: str, objective: str, settings: list[dict[str, Any]], rounds: int) -> list[float]:
+    """Median log cost of each setting, every round in another order."""
+    costs: list[list[float]] = [[] for _ in settings]
+    shuffle = random.Random(1)
+    for _ in range(rounds):
+        for index in shuffle.sample(range(len(settings)), len(settings)):
+            put(rig, settings[index])
+            costs[index].append(log_cost(rig, load, objective))
+    rig.restore_cpufreq()
+    return [median(column) for column in costs]
+
+
+@pytest.mark.parametrize(
+    ("load", "objective", "options"),
+    [("compute", "energy", ["--max-slowdown", "100%"]), ("stall", "edp", [])],
+    ids=["compute-energy", "stall-edp"],
+)
+def test_what_is_recommended_has_most_of_the_headroom(rig: Rig, load: str, objective: str, options: list[str]) -> None:
+    before = rig.cpufreq()
+    words = ["hwtune", "tune", "--json", "--objective", objective, *options, "--budget", "8", "--runs", "2", "--"]
+    result = rig.run([*words, *LOADS[load]], timeout_s=400).check()
+    assert rig.cpufreq() == before
+    said = json.loads(result.stdout)
+    assert said["restored"] is True
+    assert said["simulated"] is False
+    assert said["energy_source"].startswith("emulated meter")
+    assert len(said["evaluated"]) == 8
+    assert len({json.dumps(entry["setting"], sort_keys=True) for entry in said["evaluated"]}) > 4
+
+    levels = [{"max": state.mhz * 1000} for state in PSTATES]
+    sweep = interleaved(rig, load, objective, levels, SWEEPS)
+    best = levels[sweep.index(min(sweep))]
+    default, oracle, chosen = interleaved(rig, load, objective, [{}, best, said["recommended"][-1]], REPEATS)
+    share = (default - chosen) / (default - oracle)
+    print(f"{load} {objective}: sweep {[round(cost - sweep[0], 3) for cost in sweep]}")
+    print(f"best {best}, recommended {said['recommended'][-1]}, verdict {said['verdict']}")
+    print(f"headroom {1 - math.exp(oracle - default):.1%}, share {share:.2f}")
+    assert 1 - math.exp(oracle - default) > 0.1
+    assert share >= 0.8

@@ -1,0 +1,16 @@
+"""What a kernel in memory does not need: time, which does not pass there, and fsync, as no power is ever cut.
+
+A killed process loses nothing that it wrote; only the file system's own end needs fsync.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_memory() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwtune.knobs.journal.os.fsync", lambda fd: None)
+        patch.setattr("hwtune.knobs.cpufreq.time.sleep", lambda duration_s: None)
+        yield

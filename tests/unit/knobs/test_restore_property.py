@@ -1,0 +1,127 @@
+"""Whatever is applied to whatever machine, leaving it gives back the start, byte for byte."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import pytest
+from fake_kernel import CPUFREQ, MACHINES, Killed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hwtune.domain.knob import RangeKnob, Setting
+from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.restore import restore_machine
+from hwtune.knobs.transaction import Transaction
+
+SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(autouse=True)
+def _no_power_cut(monkeypatch):
+    monkeypatch.setattr("hwtune.knobs.journal.os.fsync", lambda fd: None)
+
+
+def values(knob):
+    if isinstance(knob, RangeKnob):
+        return st.sampled_from(knob.levels) if knob.levels else st.integers(knob.low, knob.high)
+    return st.sampled_from(knob.choices)
+
+
+@st.composite
+def machines(draw):
+    """A machine that somebody has set up by hand before."""
+    kernel = MACHINES[draw(st.sampled_from(sorted(MACHINES)))]()
+    for _ in range(draw(st.integers(0, 6))):
+        texts = kernel.texts()
+        path = draw(st.sampled_from(sorted(texts)))
+        policy = kernel.policies[0]
+        word = {
+            "scaling_governor": st.sampled_from(policy.governors),
+            "scaling_max_freq": st.sampled_from(policy.table or (1_000_000, 2_000_000, 3_000_000)).map(str),
+            "scaling_min_freq": st.sampled_from(policy.table or (600_000, 2_000_000)).map(str),
+            "energy_performance_preference": st.sampled_from(("performance", "power", "77")),
+            "boost": st.sampled_from("01"),
+            "no_turbo": st.sampled_from("01"),
+        }.get(path.rpartition("/")[2], st.just("50"))
+        try:
+            kernel.write(path, draw(word))
+        except Exception:  # the kernel refused what somebody tried
+            continue
+    return kernel
+
+
+@st.composite
+def wanted(draw, space):
+    """Any subset of knobs, with limits that do not cross; what is not active is left alone by the plan."""
+    knobs = draw(st.lists(st.sampled_from(space.knobs), unique_by=lambda knob: knob.name))
+    chosen = {knob.name: draw(values(knob)) for knob in knobs}
+    for low, high in space.ordered_pairs:
+        if low in chosen and high in chosen and chosen[low] > chosen[high]:
+            chosen[low], chosen[high] = chosen[high], chosen[low]
+    return Setting(chosen)
+
+
+@given(data=st.data())
+@SLOW
+def test_leaving_gives_back_the_start(data):
+    kernel = data.draw(machines())
+    start, requests = kernel.texts(), [(p.min_request, p.max_request) for p in kernel.policies]
+    with tempfile.TemporaryDirectory() as run_dir:
+        transaction = Transaction(CpufreqBackend(kernel), run_dir=Path(run_dir), verb="tune", files=kernel)
+        with transaction:
+            for _ in range(data.draw(st.integers(0, 4))):
+                transaction.apply(data.draw(wanted(transaction.backend.space)))
+        assert kernel.texts() == start
+        if not kernel.writes:
+            assert requests == [(p.min_request, p.max_request) for p in kernel.policies]
+        assert not (Path(run_dir) / "journal.json").exists()
+
+
+@given(data=st.data(), before=st.booleans())
+@SLOW
+def test_killed_anywhere_even_twice(data, before):
+    kernel = data.draw(machines())
+    start = kernel.texts()
+    moment = "kill_before" if before else "kill_after"
+    with tempfile.TemporaryDirectory() as name:
+        run_dir = Path(name)
+        transaction = Transaction(CpufreqBackend(kernel), run_dir=run_dir, verb="tune", files=kernel)
+        transaction.__enter__()
+        setattr(kernel, moment, len(kernel.writes) + data.draw(st.integers(0, 25)))
+        with contextlib.suppress(Killed):
+            for _ in range(3):
+                transaction.apply(data.draw(wanted(transaction.backend.space)))
+        transaction._lock.release()
+        setattr(kernel, moment, len(kernel.writes) + data.draw(st.integers(0, 8)))
+        with contextlib.suppress(Killed):
+            restore_machine(CpufreqBackend(kernel), run_dir=run_dir, files=kernel)
+        setattr(kernel, moment, None)
+        restore_machine(CpufreqBackend(kernel), run_dir=run_dir, files=kernel)
+        assert kernel.texts() == start
+        assert not (run_dir / "journal.json").exists()
+
+
+@given(data=st.data())
+@SLOW
+def test_what_somebody_else_has_set_stays(data):
+    """Limits and hints that no request of ours explains, on policies that we had set too; all else goes back."""
+    kernel = MACHINES["intel"]()
+    start = kernel.texts()
+    theirs = {
+        f"{CPUFREQ}/policy2/energy_performance_preference": "33",
+        f"{CPUFREQ}/policy10/scaling_max_freq": "2345678",
+    }
+    ours = {
+        "epp": data.draw(st.sampled_from(("power", "performance"))),
+        "max": data.draw(st.integers(10, 40)) * 100_000,
+    }
+    with tempfile.TemporaryDirectory() as run_dir:
+        transaction = Transaction(CpufreqBackend(kernel), run_dir=Path(run_dir), verb="tune", files=kernel)
+        with transaction:
+            transaction.apply(Setting(min=500_000, **ours))
+            for path, text in theirs.items():
+                kernel.write(path, text)
+            report = transaction.restore()
+    assert report.foreign == theirs
+    assert kernel.texts() == {**start, **theirs}

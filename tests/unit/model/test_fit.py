@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+import pytest
+import torch
+from model_values import LAPTOP, LEVELS, MAX, clock_bound, managed, random_trials, trial
+
+from hwtune.domain.knob import KnobSpace
+from hwtune.domain.trial import TrialStatus
+from hwtune.model.encoding import Encoding
+from hwtune.model.fit import adam, fit, fit_constants, observe
+from hwtune.model.prior import CONSTANTS, HYPERPARAMETERS, prior_of
+from hwtune.model.surrogate import Posterior, Surrogate
+
+CAPS = KnobSpace(knobs=(MAX,))
+
+
+def test_figures_are_centred_on_the_default() -> None:
+    encoding = Encoding(CAPS)
+    trials = [trial({"max": LEVELS[2]}, (20.0, 100.0)), trial(CAPS.default, (10.0, 80.0), (10.0, 80.0))]
+    seen = observe(encoding, trials)
+    assert seen.level.tolist() == pytest.approx([math.log(10.0), math.log(8.0)])
+    assert seen.y[0].tolist() == pytest.approx([math.log(2.0), math.log(5.0 / 8.0)])
+    assert seen.runs.tolist() == [1.0, 2.0]
+
+
+def test_only_finished_trials_count() -> None:
+    good = trial(CAPS.default, (10.0, 80.0))
+    others = [
+        dataclasses.replace(trial({"max": LEVELS[0]}, (99.0, 1.0)), status=status)
+        for status in (TrialStatus.CENSORED, TrialStatus.FAILED, TrialStatus.PREDICTED)
+    ]
+    assert len(observe(Encoding(CAPS), [good, *others]).x) == 1
+
+
+def test_a_few_trials_predict_the_rest_of_a_simple_machine() -> None:
+    trials = [trial({"max": level}, clock_bound({"max": level})) for level in (LEVELS[-1], LEVELS[6], LEVELS[2])]
+    posterior = fit(CAPS, trials)
+    rows = posterior.surrogate.encoding.encode([{"max": level} for level in LEVELS])
+    mean, _ = posterior.predict(rows)
+    reference = clock_bound(CAPS.default)
+    for level, (log_time, log_power) in zip(LEVELS, mean.tolist(), strict=True):
+        time_s, energy_j = clock_bound({"max": level})
+        assert log_time == pytest.approx(math.log(time_s / reference[0]), abs=0.04)
+        assert log_power == pytest.approx(math.log(energy_j / time_s / reference[1] * reference[0]), abs=0.05)
+
+
+def test_intervals_hold_about_as_often_as_they_say() -> None:
+    held = []
+    for seed in range(6):
+        posterior = fit(LAPTOP, random_trials(LAPTOP, 10, seed=seed, truth=managed))
+        fresh_trials = random_trials(LAPTOP, 12, seed=100 + seed, truth=managed, noise=0.0)
+        fresh = observe(posterior.surrogate.encoding, fresh_trials)
+        mean, covariance = posterior.predict(fresh.x)
+        z = (fresh.y - mean)[1:] / covariance.diagonal(dim1=1, dim2=2)[1:].sqrt()
+        held.append((z.abs() < 1.645).double().mean().item())
+    assert 0.75 <= sum(held) / len(held) <= 1.0
+
+
+def test_repeats_teach_the_noise() -> None:
+    calm = fit(CAPS, random_trials(CAPS, 6, seed=0, noise=0.003, runs=5))
+    wild = fit(CAPS, random_trials(CAPS, 6, seed=0, noise=0.05, runs=5))
+    assert calm.hyper[0].exp() < 0.01
+    assert wild.hyper[0].exp() > 0.025
+
+
+def test_newton_steps_lower_the_cost_and_end_where_it_is_flat() -> None:
+    surrogate = Surrogate(Encoding(LAPTOP))
+    seen = observe(surrogate.encoding, random_trials(LAPTOP, 8, seed=4))
+    start = Posterior(surrogate, seen, surrogate.physics.mean, surrogate.hyper_mean)
+    end = fit_constants(start)
+    assert start.cost(end.theta) < start.cost(start.theta)
+    rng = random.Random(0)
+    for _ in range(10):
+        nudge = torch.tensor([rng.gauss(0, 0.05) for _ in surrogate.physics.names]) * surrogate.physics.sd
+        assert end.cost(end.theta + nudge) > end.cost(end.theta) - 0.02
+
+
+def test_the_same_trials_give_the_same_posterior_bit_for_bit() -> None:
+    a, b = (fit(LAPTOP, random_trials(LAPTOP, 7, seed=9)) for _ in range(2))
+    assert torch.equal(a.theta, b.theta) and torch.equal(a.hyper, b.hyper)
+
+
+def test_adam_finds_a_minimum_inside_what_is_allowed() -> None:
+    start = torch.tensor([3.0, -2.0], dtype=torch.float64)
+    goal = torch.tensor([0.25, 1.5], dtype=torch.float64)
+    end = adam(start, lambda at: (at - goal).square().sum(), steps=200, rate=0.2, project=lambda at: at.clamp(max=1.0))
+    assert end.tolist() == pytest.approx([0.25, 1.0], abs=1e-3)
+
+
+def test_a_name_is_looked_up_by_itself_then_by_its_family() -> None:
+    assert prior_of("governor.schedutil", CONSTANTS) is CONSTANTS["governor"]
+    assert prior_of("governor.userspace", CONSTANTS) is CONSTANTS["governor.userspace"]
+    assert prior_of("length.frequency_floor", HYPERPARAMETERS) is HYPERPARAMETERS["length"]
+    with pytest.raises(KeyError):
+        prior_of("unheard.of", CONSTANTS)

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetPydanticSchema, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
-from hwtune.domain.knob import Setting, Value
-from hwtune.domain.problem import Problem
+from hwtune.domain.knob import KnobSpace, Setting, Value
+from hwtune.domain.objective import Bound, Objective
+from hwtune.domain.problem import Donor, Problem
 from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus
 
 VERSION: Final = 1
-MAX_LINE_BYTES: Final = 8 << 20
+# A table of a hundred workloads with forty counters, all of them donors, is some 20 MB.
+MAX_LINE_BYTES: Final = 64 << 20
 
 Ask = Literal["suggest", "recommend", "predict"]
 
@@ -53,33 +56,22 @@ class ProposalMessage(_Message):
     status: str
 
 
-class Request(_Message):
-    """One question; `settings` is for `predict` alone."""
+class DonorMessage(_Message):
+    """A `Donor` on the wire."""
 
-    version: Literal[1] = VERSION
-    id: str
-    ask: Ask
-    problem: Problem
+    label: str
     trials: tuple[TrialMessage, ...]
-    settings: tuple[dict[str, Value], ...] = ()
 
 
-class Answer(_Message):
-    """One answer: exactly one of proposal, predictions and error is there; `id` is None when the request had none."""
+class ProblemMessage(_Message):
+    """A `Problem` on the wire."""
 
-    version: Literal[1] = VERSION
-    id: str | None
-    proposal: ProposalMessage | None = None
-    predictions: tuple[Prediction, ...] | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A line that is no request, with its id where one can be read."""
-
-    id: str | None
-    why: str
+    space: KnobSpace
+    objective: Objective
+    bound: Bound
+    max_risk: float
+    seed: int
+    donors: tuple[DonorMessage, ...] = ()
 
 
 def trial_message(trial: Trial) -> TrialMessage:
@@ -112,6 +104,83 @@ def trial_of(message: TrialMessage) -> Trial:
         reason=message.reason,
         status=message.status,
     )
+
+
+def problem_message(problem: Problem) -> ProblemMessage:
+    """A problem as it is sent."""
+    return ProblemMessage(
+        space=problem.space,
+        objective=problem.objective,
+        bound=problem.bound,
+        max_risk=problem.max_risk,
+        seed=problem.seed,
+        donors=tuple(
+            DonorMessage(label=donor.label, trials=tuple(trial_message(trial) for trial in donor.trials))
+            for donor in problem.donors
+        ),
+    )
+
+
+def problem_of(message: ProblemMessage) -> Problem:
+    """A problem as it was sent.
+
+    Raises:
+        ValueError: when a donor's trial is no trial, or one of other knobs.
+    """
+    names = set(message.space.names)
+    for donor in message.donors:
+        if any(trial.setting.keys() != names for trial in donor.trials):
+            raise ValueError(f"donor {donor.label!r} has a trial of other knobs")
+    return Problem(
+        space=message.space,
+        objective=message.objective,
+        bound=message.bound,
+        max_risk=message.max_risk,
+        seed=message.seed,
+        donors=tuple(
+            Donor(label=donor.label, trials=tuple(trial_of(trial) for trial in donor.trials))
+            for donor in message.donors
+        ),
+    )
+
+
+def _problem_schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """A problem to us, its message to the wire."""
+    message = handler(ProblemMessage)
+    return core_schema.json_or_python_schema(
+        json_schema=core_schema.no_info_after_validator_function(problem_of, message),
+        python_schema=core_schema.is_instance_schema(Problem),
+        serialization=core_schema.plain_serializer_function_ser_schema(problem_message, return_schema=message),
+    )
+
+
+class Request(_Message):
+    """One question; `settings` is for `predict` alone."""
+
+    version: Literal[1] = VERSION
+    id: str
+    ask: Ask
+    problem: Annotated[Problem, GetPydanticSchema(_problem_schema)]
+    trials: tuple[TrialMessage, ...]
+    settings: tuple[dict[str, Value], ...] = ()
+
+
+class Answer(_Message):
+    """One answer: exactly one of proposal, predictions and error is there; `id` is None when the request had none."""
+
+    version: Literal[1] = VERSION
+    id: str | None
+    proposal: ProposalMessage | None = None
+    predictions: tuple[Prediction, ...] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A line that is no request, with its id where one can be read."""
+
+    id: str | None
+    why: str
 
 
 def proposal_message(proposal: Proposal) -> ProposalMessage:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from hwtune.domain.knob import Activity, ChoiceKnob, KnobSpace, RangeKnob, Setting
 from hwtune.domain.objective import Bound, Objective
-from hwtune.domain.problem import Problem
+from hwtune.domain.problem import Donor, Problem
 from hwtune.domain.trial import LogNormal, Prediction, Proposal, Reason, Run, Trial, TrialStatus
 from hwtune.planner.protocol import (
     Answer,
@@ -69,6 +70,43 @@ def test_a_request_survives_the_wire_whole() -> None:
     assert isinstance(back, Request)
     assert back == request and back.problem == PROBLEM
     assert trial_of(back.trials[0]) == TRIAL
+
+
+DONOR = Donor(label="make -j8", trials=(TRIAL, replace(TRIAL, setting=Setting(max=7, epp="power"))))
+
+
+def test_donors_survive_the_wire() -> None:
+    problem = replace(PROBLEM, donors=(DONOR, Donor(label="idle", trials=())))
+    back = parse_request(line(Request(id="a-1", ask="suggest", problem=problem, trials=())))
+    assert isinstance(back, Request)
+    assert back.problem == problem
+    assert isinstance(back.problem.donors[0].trials[0].setting, Setting)
+
+
+def test_a_problem_without_donors_may_leave_them_out() -> None:
+    whole = json.loads(line(Request(id="a", ask="suggest", problem=PROBLEM, trials=())))
+    del whole["problem"]["donors"]
+    back = parse_request(json.dumps(whole).encode())
+    assert isinstance(back, Request) and back.problem == PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"setting": {"max": 1}}, "'make -j8' has a trial of other knobs"),
+        ({"setting": {"max": 1, "epp": "power", "min": 1}}, "other knobs"),
+        ({"runs": []}, "without a run"),
+        ({"runs": [{"time_s": 0.0, "energy_j": 1.0}]}, "not positive"),
+        ({"status": "lost"}, "problem.donors.0.trials.0.status"),
+    ],
+)
+def test_a_donor_that_teaches_nothing_is_refused(change: dict[str, object], why: str) -> None:
+    request = Request(id="a", ask="suggest", problem=replace(PROBLEM, donors=(DONOR,)), trials=())
+    whole = json.loads(line(request))
+    whole["problem"]["donors"][0]["trials"][0] |= change
+    bad = parse_request(json.dumps(whole).encode())
+    assert isinstance(bad, Malformed) and bad.id == "a"
+    assert why in bad.why
 
 
 @given(

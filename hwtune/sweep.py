@@ -105,6 +105,8 @@ class Sweep:
         missing = self.left()
         if missing:
             self._begin(len(missing))
+        else:
+            self._table.begin(())  # there is a table; a torn line behind its rows goes
         for index, (number, setting) in enumerate(missing):
             self._visit(number, setting, len(missing) - index - 1)
         self.finished = True

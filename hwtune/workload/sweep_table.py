@@ -21,6 +21,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from hwtune import __version__
+from hwtune.domain.errors import Unsupported
 from hwtune.domain.knob import ChoiceKnob, Knob, Setting, Value
 
 _FIGURES = ("time_s", "energy_j")
@@ -173,11 +174,17 @@ def code(knob: Knob, value: Value) -> int:
     """The number that stands for a value in a table.
 
     Raises:
-        ValueError: a word that the knob does not have.
+        Unsupported: a word that is none of the knob's.
     """
-    if isinstance(knob, ChoiceKnob) and not _is_numeric(knob):
-        return _words(knob).index(str(value)) + 1
-    return int(value)
+    if not isinstance(knob, ChoiceKnob) or _is_numeric(knob):
+        return int(value)
+    words = _words(knob)
+    if value not in words:
+        raise Unsupported(
+            f"{knob.name} reads {value}, which the kernel does not list",
+            hint=f"it lists {', '.join(words)}; sweep other --knobs",
+        )
+    return words.index(str(value)) + 1
 
 
 def _decode(knob: Knob, number: int) -> Value:

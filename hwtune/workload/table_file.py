@@ -67,11 +67,6 @@ class TableFile:
         except OSError as error:
             raise _refused("read", path, error) from error
 
-    @property
-    def continued(self) -> bool:
-        """Whether the files were there before."""
-        return self._form is not None
-
     def measured(self, number: int) -> set[Setting]:
         """The settings that a pass has a row of."""
         return {row.setting for row in self.rows if row.number == number}
@@ -95,7 +90,6 @@ class TableFile:
                 _replace(self._origin_path, saved.model_dump_json(indent=1) + "\n")
             _replace(self.sidecar, self._form.sidecar(self._origin, self.rows))
             os.ftruncate(self._fd, self._end)
-            os.lseek(self._fd, self._end, os.SEEK_SET)
             if self._end == 0:
                 self._write(self._form.header())
         except OSError as error:
@@ -187,7 +181,7 @@ class TableFile:
 
     def _open(self) -> int:
         """The file, for us alone, as it was when we looked."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(fd).st_size != self._end + self.torn:

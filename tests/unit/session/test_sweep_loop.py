@@ -16,7 +16,7 @@ from hwtune.domain.knob import Activity, ChoiceKnob, KnobSpace, RangeKnob, Setti
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.sweep import Sweep
 from hwtune.workload.grid import build_grid
-from hwtune.workload.sweep_table import Origin, Row
+from hwtune.workload.sweep_table import Origin, Row, code
 from hwtune.workload.table_file import TableFile
 
 LEVELS = (1, 2, 3, 4, 6, 8)
@@ -43,9 +43,11 @@ class Machine:
     def __init__(self, *, ceiling: int = 8, ends_at: int | None = None, error: BaseException | None = None) -> None:
         self.now = WHOLE.default
         self.runs = 0
+        self.asked: list[Setting] = []
         self._ceiling, self._ends_at, self._error = ceiling, ends_at, error or KeyboardInterrupt()
 
     def apply(self, setting: Setting) -> Any:
+        self.asked.append(setting)
         self.now = self.now | setting | {"max": min(int(setting["max"]), self._ceiling)}
         return SimpleNamespace(effective=self.now)
 
@@ -213,6 +215,13 @@ def test_a_command_that_fails_leaves_its_rows(tmp_path: Path) -> None:
     assert sweep(path)[0].finished
 
 
+def test_knobs_that_are_not_swept_are_held(tmp_path: Path) -> None:
+    machine = Machine()
+    sweep(tmp_path / "t.csv", machine)
+    assert len(machine.asked) == 13
+    assert all(asked | {"max": 8} == WHOLE.default for asked in machine.asked)
+
+
 def test_a_clamped_setting_is_told_once_and_measured_once_in_a_pass(tmp_path: Path) -> None:
     machine = Machine(ceiling=4)
     _, table, notes = sweep(tmp_path / "t.csv", machine)
@@ -230,6 +239,10 @@ def test_more_passes_are_added_to_a_finished_table(tmp_path: Path) -> None:
     machine = Machine()
     sweep(path, machine, passes=1)
     assert machine.runs == 0, "a finished sweep runs nothing"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"torn")
+    sweep(path, machine, passes=1)
+    assert (machine.runs, path.read_bytes()) == (0, whole)
     _, table, _ = sweep(path, passes=2)
     assert held(table) == expected(2)
 
@@ -308,6 +321,17 @@ def test_two_sweeps_do_not_write_one_table(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 2
 
 
+def test_a_row_is_on_the_disk_before_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "t.csv", list[bytes]()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(path.read_bytes() if path.exists() else b""))
+    with TableFile(path, origin(), WHOLE.subset(("max",)).knobs) as table:
+        table.begin(("idle",))
+        for level in (8, 1):
+            table.append(Row(number=1, setting=Setting(max=level), time_s=1.0, energy_j=2.0))
+            assert synced[-1] == path.read_bytes()
+            assert synced[-1].splitlines()[-1].endswith(f"{level},1,1,2,".encode())
+
+
 def test_a_row_that_does_not_fit_on_the_disk_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, knobs = tmp_path / "t.csv", WHOLE.subset(("max",)).knobs
     write = os.write
@@ -350,50 +374,13 @@ def test_words_are_numbers_in_a_table_and_words_again_when_it_goes_on(tmp_path: 
     assert parsed["table"]["about"].startswith('a "box" of \\ mine\x7f')
 
 
+def test_a_word_that_the_kernel_does_not_list_is_told() -> None:
+    assert [code(GOVERNOR, word) for word in GOVERNOR.choices] == [1, 2]
+    with pytest.raises(Unsupported, match="governor reads warp"):
+        code(GOVERNOR, "warp")
+
+
 def test_a_run_without_its_energy_is_no_row(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="did not move"):
         sweep(tmp_path / "t.csv", Blind())
     assert list(tmp_path.iterdir()) == []
-
-
-def test_ranges_are_thinned_evenly_with_both_ends_and_the_default() -> None:
-    knob = RangeKnob(name="max", role="frequency", unit="%", low=1, high=101, default=42)
-    space = KnobSpace(knobs=(knob,))
-    assert build_grid(space, space, levels=5).values == {"max": (1, 26, 42, 51, 76, 101)}
-    assert len(build_grid(space, space).settings) == 101
-    assert build_grid(space, space, levels=2).settings[0] == Setting(max=42)
-
-
-def test_limits_hold_across_knobs_also_against_those_that_are_held() -> None:
-    both = WHOLE.subset(("max", "min"))
-    settings = build_grid(WHOLE, both).settings
-    assert len(settings) == 21
-    assert all(int(setting["min"]) <= int(setting["max"]) for setting in settings)
-    high = KnobSpace(
-        knobs=(MAX, RangeKnob(name="min", role="frequency_floor", unit="kHz", low=1, high=8, default=4, levels=LEVELS)),
-        ordered_pairs=(("min", "max"),),
-    )
-    assert {setting["max"] for setting in build_grid(high, high.subset(("max",))).settings} == {4, 6, 8}
-
-
-def test_a_random_part_of_the_grid_has_the_default_and_follows_the_seed() -> None:
-    both = WHOLE.subset(("max", "min"))
-    parts = [build_grid(WHOLE, both, settings=5, seed=seed).settings for seed in (0, 0, 1)]
-    assert parts[0] == parts[1] != parts[2]
-    assert all(part[0] == both.default and len(set(part)) == 5 for part in parts)
-    assert len(build_grid(WHOLE, both, settings=500).settings) == 21
-
-
-def test_a_grid_without_sense_is_refused() -> None:
-    def wide(number: int) -> RangeKnob:
-        return RangeKnob(name=f"knob{number}", role="other", unit="", low=1, high=50, default=1)
-
-    two, four = (KnobSpace(knobs=tuple(wide(number) for number in range(count))) for count in (2, 4))
-    with pytest.raises(UsageError, match="2500 settings"):
-        build_grid(two, two)
-    assert len(build_grid(two, two, settings=2400).settings) == 2400
-    with pytest.raises(UsageError, match="combinations"):
-        build_grid(four, four, settings=10)
-    fixed = KnobSpace(knobs=(RangeKnob(name="max", role="frequency", unit="kHz", low=3, high=3, default=3),))
-    with pytest.raises(UsageError, match="nothing to sweep"):
-        build_grid(fixed, fixed)

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from hwtune import __version__
-from hwtune.cli import config, knobs, probe, report, sweep, tune, why
+from hwtune.cli import config, knobs, probe, replay, report, sweep, tune, why
 from hwtune.cli.options import spread_optional_values
 from hwtune.cli.signals import Terminated, exit_status, raise_on_sigterm
 from hwtune.domain.errors import HwtuneError
@@ -29,6 +29,7 @@ _RUNS_A_COMMAND = {"allow_interspersed_args": False}
 app.command()(probe.probe)
 app.command(context_settings=_RUNS_A_COMMAND)(tune.tune)
 app.command(context_settings=_RUNS_A_COMMAND)(sweep.sweep)
+app.command()(replay.replay)
 app.command()(why.why)
 app.command()(report.report)
 app.command()(knobs.apply)

@@ -31,7 +31,7 @@ def replay(
     ],
     workload: Annotated[
         list[str] | None,
-        typer.Option("--workload", metavar="NAME", help="Only this workload; may be repeated.  [default: all]"),
+        typer.Option("--workload", metavar="NAME", help="Only this workload; may be repeated (default: all)."),
     ] = None,
     objective: Annotated[ObjectiveName, typer.Option("--objective", help="What to minimise.")] = ObjectiveName.EDP,
     max_slowdown: Annotated[
@@ -50,7 +50,7 @@ def replay(
         Warm, typer.Option("--warm", help="What is known before: nothing, or the table's other workloads.")
     ] = Warm.NONE,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Workloads replayed at once.  [default: the number of CPUs]")
+        int | None, typer.Option("--jobs", min=1, help="Workloads replayed at once (default: the number of CPUs).")
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,

@@ -30,6 +30,7 @@ from hwtune.sim.table_sidecar import KnobColumn, Sidecar, TableRole, read_sideca
 
 _FEWEST_SETTINGS = 10
 _LARGEST = 10**300  # of a knob's integers: beyond it the model has no float for them
+_EXACT = 2**53  # below it a float holds every whole number, and a reader of JSON surely does
 _HINT = "docs/replay.md describes the form of a table and its sidecar"
 
 Number = int | float
@@ -54,7 +55,7 @@ class TableKnob:
     def number(self, value: Value) -> Number:
         """The number as the table has it."""
         whole, part = divmod(int(value), self.scale)
-        return whole if part == 0 else int(value) / self.scale
+        return whole if part == 0 and abs(whole) < _EXACT else int(value) / self.scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ class Encoding:
         for knob in self.space.knobs:
             numbers = row[self.columns[knob.name]]
             if isinstance(knob, RangeKnob):
-                values[knob.name] = knob.nearest(math.exp(numbers.item()) if _is_log(knob) else numbers.item())
+                values[knob.name] = knob.nearest(math.exp(numbers.item()) if is_log(knob) else numbers.item())
             else:
                 values[knob.name] = knob.choices[int(numbers.argmax())]
         return Setting(values)
@@ -80,7 +80,7 @@ class Encoding:
         """
         parts = {name: x[..., columns] for name, columns in self.columns.items()}
         for low, high in self.space.ordered_pairs:
-            low_is_log, high_is_log = _is_log(self.space[low]), _is_log(self.space[high])
+            low_is_log, high_is_log = is_log(self.space[low]), is_log(self.space[high])
             limit = parts[high]
             if low_is_log != high_is_log:
                 limit = limit.clamp_min(1e-9).log() if low_is_log else limit.exp()
@@ -114,8 +114,9 @@ def part(knob: Knob, value: Value) -> list[float]:
 
 def column(knob: RangeKnob, value: float) -> float:
     """A range knob's value as it stands in its column."""
-    return math.log(max(value, 1e-9)) if _is_log(knob) else float(value)
+    return math.log(max(value, 1e-9)) if is_log(knob) else float(value)
 
 
-def _is_log(knob: Knob) -> bool:
+def is_log(knob: Knob) -> bool:
+    """Whether a knob's column holds the logarithm of its value."""
     return isinstance(knob, RangeKnob) and knob.role in _LOG_ROLES and knob.low > 0

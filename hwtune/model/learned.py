@@ -1,0 +1,126 @@
+"""What earlier trials taught: Gaussians over the worth of features, one for each kind of machine or work seen.
+
+A `Component` says what log time and log power are expected to do in a space with its roles: r(x) = Φ(x) β + g(x) with
+β ~ N(mean, covariance), and g a residual of its own: a smooth part (Matérn-5/2 over u) and a rough one that no neighbour
+tells (`roughness`), both learned from the same trials. Several components make a mixture; what is measured decides
+between them (`mixture.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hwtune.domain.knob import Role
+from hwtune.model.encoding import tensor
+from hwtune.model.features import FEATURES_PER_KNOB, names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One kind of machine and work, as far as features tell.
+
+    Args:
+        label: where it was learned, for people.
+        roles: of the knobs, in order (`features.signature`).
+        weight: how likely it is beforehand, among the components with the same roles.
+        mean: of the features' worth, for log time, then for log power `(2p)`.
+        covariance: of the same `(2p, 2p)`.
+        roughness: deviation of what is special to each setting, in log time and log power `(2)`.
+        amplitude: deviation of the smooth residual, in log time and log power `(2)`.
+        length: its length scale, in units of each role's usual one.
+    """
+
+    label: str
+    roles: tuple[Role, ...]
+    weight: float
+    mean: Tensor
+    covariance: Tensor
+    roughness: Tensor
+    amplitude: Tensor
+    length: float
+
+
+LENGTHS: dict[Role, float] = {"active_cpus": 0.8}
+"""Usual length scale of a role in u, where it is not `LENGTH`."""
+
+LENGTH = 0.3
+
+_WIDENED = 4.0  # a machine of no known kind: the covariance of the known ones, this much wider
+_BROAD = 0.1  # deviation of what nothing was learned about
+_POOLED, _WIDE, _KIND = 0.1, 0.25, 0.65  # prior odds: by role alone, a kind's widened prior, a kind
+
+
+def fitting(components: tuple[Component, ...], roles: tuple[Role, ...]) -> tuple[Component, ...]:
+    """The mixture for a space with these roles: known kinds, the same widened, and what is known of each role alone.
+
+    Empty when nothing is known of any of the roles.
+    """
+    same = [component for component in components if component.roles == roles]
+    pooled = _pooled(components, roles)
+    if pooled is None:
+        return ()
+    if not same:
+        return (pooled, _widened(pooled, 0.5))
+    total = sum(component.weight for component in same)
+    kinds = [_with(component, weight=_KIND * component.weight / total) for component in same]
+    wide = [_widened(component, _WIDE * component.weight / total) for component in same]
+    return (_with(pooled, weight=_POOLED), *kinds, *wide)
+
+
+def _with(component: Component, *, weight: float, covariance: Tensor | None = None) -> Component:
+    return Component(
+        label=component.label,
+        roles=component.roles,
+        weight=weight,
+        mean=component.mean,
+        covariance=component.covariance if covariance is None else covariance,
+        roughness=component.roughness,
+        amplitude=component.amplitude,
+        length=component.length,
+    )
+
+
+def _widened(component: Component, weight: float) -> Component:
+    return _with(component, weight=weight, covariance=_WIDENED * component.covariance)
+
+
+def _pooled(components: tuple[Component, ...], roles: tuple[Role, ...]) -> Component | None:
+    """Each role as it was on all machines that have it, whatever else they have; roles are taken as independent."""
+    wanted = names(roles)
+    p = len(wanted)
+    mean, covariance = torch.zeros(2 * p, dtype=torch.float64), _BROAD**2 * torch.eye(2 * p, dtype=torch.float64)
+    of: list[Component] = []
+    for role in roles:
+        mine = [f"{role}.{index}" for index in range(FEATURES_PER_KNOB)]
+        here = _places(wanted, mine)
+        having = [component for component in components if role in component.roles]
+        if not having:
+            continue
+        places = [_places(names(component.roles), mine) for component in having]
+        means = torch.stack([c.mean[at] for c, at in zip(having, places, strict=True)])
+        within = torch.stack([c.covariance[at][:, at] for c, at in zip(having, places, strict=True)]).mean(0)
+        apart = means - means.mean(0)
+        mean[here] = means.mean(0)
+        covariance[here.unsqueeze(1), here] = within + 1.5 * apart.T @ apart / len(having)
+        of += having
+    if not of:
+        return None
+    return Component(
+        label="by role",
+        roles=roles,
+        weight=1.0,
+        mean=mean,
+        covariance=covariance,
+        roughness=torch.stack([c.roughness for c in of]).log().mean(0).exp(),
+        amplitude=torch.stack([c.amplitude for c in of]).log().mean(0).exp(),
+        length=float(tensor([c.length for c in of]).log().mean().exp()),
+    )
+
+
+def _places(wanted: tuple[str, ...], mine: list[str]) -> Tensor:
+    """Where features stand among the coefficients, for both outputs."""
+    places = [wanted.index(name) for name in mine]
+    return torch.tensor(places + [len(wanted) + place for place in places])

@@ -119,6 +119,7 @@ class Session:
         self.problem = problem
         self.decisions: list[Decision] = []
         self.stopped = "interrupted"
+        self.why_stopped = ""
         self.receipt: Receipt | None = None
         self._transaction = transaction
         self._work = work
@@ -191,7 +192,7 @@ class Session:
                 break
             proposal = self._planner.suggest(self.problem, self._known())
             if proposal.status != "ok":
-                self.stopped = proposal.status
+                self.stopped, self.why_stopped = proposal.status, proposal.why
                 return
             if self._work.status is TrialStatus.PREDICTED and len(self.decisions) > 1:
                 # Predictions teach nothing, so the next proposal would be the same one.

@@ -107,6 +107,8 @@ def _conclusion(opened: OpenHost, tuning: Tuning) -> list[str]:
         lines = [f"Stopped early; the best so far, not verified: {changed or 'the defaults'}."]
     else:
         lines = ["No setting promises to be better: defaults kept."]
+    if session.why_stopped:
+        lines.append(f"The model was not trusted to go on: {session.why_stopped}.")
     return [*lines, _ending(tuning)]
 
 

@@ -56,7 +56,9 @@ class Proposal:
         probability_feasible: predicted probability that the bound holds.
         score: value of the acquisition at the setting (log expected improvement), or None for the default.
         importance: per knob, |d log objective / d knob| over the knob's whole range, by autograd at the setting.
-        status: `ok`, or `converged` when nothing safe is promising any more, or `exhausted`.
+        status: `ok`, or `converged` when nothing safe is promising any more, or `exhausted`, or `distrusted` when the
+            model may not act.
+        why: what speaks against the model, in words for people; empty otherwise.
     """
 
     setting: Setting
@@ -66,6 +68,7 @@ class Proposal:
     score: float | None = None
     importance: Mapping[str, float] = field(default_factory=dict)
     status: str = "ok"
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ class ProposalMessage(_Message):
     score: float | None
     importance: dict[str, float]
     status: str
+    why: str = ""
 
 
 class DonorMessage(_Message):
@@ -193,6 +194,7 @@ def proposal_message(proposal: Proposal) -> ProposalMessage:
         score=proposal.score,
         importance=dict(proposal.importance),
         status=proposal.status,
+        why=proposal.why,
     )
 
 
@@ -206,6 +208,7 @@ def proposal_of(message: ProposalMessage) -> Proposal:
         score=message.score,
         importance=message.importance,
         status=message.status,
+        why=message.why,
     )
 
 

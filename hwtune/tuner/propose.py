@@ -19,6 +19,7 @@ from hwtune.model.fit import fit
 from hwtune.model.surrogate import noise_variance
 from hwtune.tuner.acquisition import Judge, Outlook
 from hwtune.tuner.ceilings import with_ceilings
+from hwtune.tuner.liveness import liveness
 from hwtune.tuner.relaxation import Acquisition
 from hwtune.tuner.safety import barrier, bounded, edge, hopeless, safe
 from hwtune.tuner.search import Neighbourhood, search
@@ -125,6 +126,8 @@ def suggest(problem: Problem, trials: Sequence[Trial]) -> Proposal:
     study = Study(problem, trials)
     if trials and study.default not in study.tried:
         return Proposal(setting=study.default, reason=Reason.DEFAULT)
+    if not (verdict := liveness(study.posterior)).alive:
+        return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
     best = study.incumbent()
     best_row = study.encoding.encode([best])[0]
     without = study.tried | {study.default}
@@ -154,6 +157,8 @@ def suggest(problem: Problem, trials: Sequence[Trial]) -> Proposal:
 def recommend(problem: Problem, trials: Sequence[Trial]) -> Proposal:
     """The setting to keep: the best cautious expectation among what holds the bound, else the default."""
     study = Study(problem, trials)
+    if not (verdict := liveness(study.posterior)).alive:
+        return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
 
     def worth(x: Tensor) -> Tensor:
         outlook = study.judge.outlook(x)

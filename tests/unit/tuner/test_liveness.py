@@ -11,6 +11,8 @@ import torch
 from tuner_values import CAPS, LAPTOP, every, managed, trials_of
 
 from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob, Setting, Value
+from hwtune.domain.objective import Objective
+from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Run, Trial
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.model.encoding import Encoding
@@ -18,6 +20,7 @@ from hwtune.model.fit import fit
 from hwtune.model.surrogate import Posterior
 from hwtune.sim.machine import SimulatedMachine
 from hwtune.tuner.liveness import held_out, liveness
+from hwtune.tuner.propose import recommend, suggest
 from hwtune.tuner.search import Neighbourhood
 
 MACHINES = ("laptop", "server", "biglittle")
@@ -151,6 +154,17 @@ def test_measurements_with_the_wrong_sign_of_power_end_it(machine: str, work: st
     verdict = liveness(fit(space, measured(settings, turned(figures), random.Random(1))))
     assert not verdict.alive
     assert "power" in verdict.why
+
+
+def test_nothing_is_proposed_by_a_model_that_may_not_act() -> None:
+    space, settings, figures = history("server", "mixed", 12, seed=2)
+    problem = Problem(space=space, objective=Objective.EDP)
+    assert suggest(problem, measured(settings, figures, random.Random(2))).status == "ok"
+    trials = measured(settings, turned(figures), random.Random(2))
+    for answer in (suggest(problem, trials), recommend(problem, trials)):
+        assert answer.status == "distrusted"
+        assert answer.setting == space.default
+        assert "power" in answer.why
 
 
 def test_one_odd_probe_does_not_end_it() -> None:

@@ -21,6 +21,7 @@ from typing import IO, Self
 from hwtune.domain.errors import PlannerError
 from hwtune.domain.knob import Setting
 from hwtune.domain.problem import Problem
+from hwtune.domain.slope import Contrast, Slope
 from hwtune.domain.trial import Prediction, Proposal, Trial
 from hwtune.planner.protocol import MAX_LINE_BYTES, Answer, Ask, Request, line, parse_answer, proposal_of, trial_message
 
@@ -126,6 +127,17 @@ class Planner:
         if answer.predictions is None or len(answer.predictions) != len(settings):
             raise self._failed("the planner did not answer the question")
         return answer.predictions
+
+    def slopes(self, problem: Problem, trials: Sequence[Trial], steps: Sequence[Contrast]) -> tuple[Slope, ...]:
+        """What the surrogate says of steps of one knob each.
+
+        Raises as `suggest` does.
+        """
+        ends = [setting for step in steps for setting in (step.first, step.second)]
+        answer = self._ask("slopes", problem, trials, ends)
+        if answer.slopes is None or len(answer.slopes) != len(steps):
+            raise self._failed("the planner did not answer the question")
+        return answer.slopes
 
     def _proposal(self, ask: Ask, problem: Problem, trials: Sequence[Trial]) -> Proposal:
         answer = self._ask(ask, problem, trials, ())

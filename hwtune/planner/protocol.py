@@ -20,13 +20,14 @@ from pydantic_core import CoreSchema, core_schema
 from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Donor, Problem
+from hwtune.domain.slope import Slope
 from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus
 
 VERSION: Final = 1
 # A table of a hundred workloads with forty counters, all of them donors, is some 20 MB.
 MAX_LINE_BYTES: Final = 64 << 20
 
-Ask = Literal["suggest", "recommend", "predict"]
+Ask = Literal["suggest", "recommend", "predict", "slopes"]
 
 
 class _Message(BaseModel):
@@ -156,7 +157,7 @@ def _problem_schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchem
 
 
 class Request(_Message):
-    """One question; `settings` is for `predict` alone."""
+    """One question; `settings` is for `predict`, and for `slopes`: the ends of each step, one after the other."""
 
     version: Literal[1] = VERSION
     id: str
@@ -167,12 +168,13 @@ class Request(_Message):
 
 
 class Answer(_Message):
-    """One answer: exactly one of proposal, predictions and error is there; `id` is None when the request had none."""
+    """One answer: proposal, predictions, slopes or error, one of them; `id` is None when the request had none."""
 
     version: Literal[1] = VERSION
     id: str | None
     proposal: ProposalMessage | None = None
     predictions: tuple[Prediction, ...] | None = None
+    slopes: tuple[Slope, ...] | None = None
     error: str | None = None
 
 

@@ -27,6 +27,7 @@ from hwtune.planner.protocol import (
     proposal_message,
     trial_of,
 )
+from hwtune.tuner.gradients import slopes
 from hwtune.tuner.propose import predict, recommend, suggest
 
 _READ_BYTES = 1 << 16
@@ -36,8 +37,11 @@ def answer(request: Request) -> Answer:
     """The answer to one request; numerical and other failures become an error answer."""
     try:
         problem, trials = request.problem, [trial_of(message) for message in request.trials]
+        settings = [Setting(setting) for setting in request.settings]
+        if request.ask == "slopes":
+            steps = list(zip(settings[::2], settings[1::2], strict=True))
+            return Answer(id=request.id, slopes=tuple(slopes(problem, trials, steps)))
         if request.ask == "predict":
-            settings = [Setting(setting) for setting in request.settings]
             return Answer(id=request.id, predictions=tuple(predict(problem, trials, settings)))
         ask = suggest if request.ask == "suggest" else recommend
         return Answer(id=request.id, proposal=proposal_message(ask(problem, trials)))

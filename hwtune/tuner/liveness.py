@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ _OUTPUTS = ("time", "power")
 _NOTHING = 1e-3  # of a log output: below it, in mean and doubt, a whole range has no effect
 _MOVES = 0.05  # spread of a log output, above which measurements move beyond any noise
 _NOISES = 5.0  # and so many deviations of their repeats
+_FITTED = 2.0  # and so many of the noise that was learned: a table without repeats has no other
 _FOLLOWS = 0.1  # share of that spread which predictions at the same settings must show
 _RISE = 0.03  # of log power: a fall that is sure but smaller is no contradiction
 _SURE = 2.326  # standard deviations: 99 %, one-sided
@@ -37,7 +39,7 @@ _HELD_OUT = 10  # settings it takes to blame held-out residuals
 _TRIMMED = 0.1  # share of the settings, the worst ones, that may be disturbed measurements
 _TURNED = 5.0  # of log evidence: trials that are so much likelier with the sign of power turned (150 to 1)
 _UNEXPLAINED = 0.7  # share of the variance that held-out predictions may leave
-_RANKED = 0.5  # rank correlation with them, below which that counts
+_RANKED = 0.5  # rank correlation with them, below which, for every output, that counts
 _QUARTILE_Z = 3.0  # of |z|: a Gaussian has its upper quartile at 1.15
 
 
@@ -49,16 +51,29 @@ class Liveness:
     why: str = ""
 
 
-def liveness(posterior: Posterior) -> Liveness:
-    """Whether settings may be written because this posterior says so."""
-    for dead in (_stands_still, _falls, _turned, _misses):
-        why = dead(posterior)
-        if why:
-            return Liveness(alive=False, why=why)
-    return Liveness(alive=True)
+class Predicts(Protocol):
+    """What decides: a posterior, or a mixture of some."""
+
+    def predict(self, x: Tensor, *, against: Tensor | None = None, level: bool = False) -> tuple[Tensor, Tensor]:
+        """See `Posterior.predict`."""
 
 
-def _stands_still(posterior: Posterior) -> str:
+def liveness(posterior: Posterior, deciding: Predicts | None = None) -> Liveness:
+    """Whether settings may be written because of what was learned.
+
+    Args:
+        posterior: what was measured, and the model that learned from it.
+        deciding: whose predictions decide where it is not this posterior; nothing that it does not say is held
+            against it then.
+    """
+    acting = deciding or posterior
+    why = _stands_still(posterior, acting) or _falls(posterior, acting)
+    if deciding is None:
+        why = why or _turned(posterior) or _misses(posterior)
+    return Liveness(alive=not why, why=why)
+
+
+def _stands_still(posterior: Posterior, acting: Predicts) -> str:
     """(a) No knob changes anything and none is in doubt, or predictions do not follow measurements that move."""
     encoding = posterior.surrogate.encoding
     ends = encoding.encode(_ends(encoding.space))
@@ -66,7 +81,7 @@ def _stands_still(posterior: Posterior) -> str:
     seen = posterior.seen
     if len(moved):
         with torch.no_grad():
-            mean, covariance = posterior.predict(torch.cat([moved, seen.x]))
+            mean, covariance = acting.predict(torch.cat([moved, seen.x]))
         doubt = covariance.diagonal(dim1=-2, dim2=-1)[: len(moved)]
         if (mean[: len(moved)].square() + doubt).max().item() < _NOTHING**2:
             return "the model predicts the same for every setting"
@@ -81,7 +96,7 @@ def _stands_still(posterior: Posterior) -> str:
     return ""
 
 
-def _falls(posterior: Posterior) -> str:
+def _falls(posterior: Posterior, acting: Predicts) -> str:
     """(b) Power surely falls when a frequency cap is raised over its whole range."""
     encoding, seen = posterior.surrogate.encoding, posterior.seen
     # One probe beside the default may be a bad measurement: it takes two, or the prior alone, to speak against a model.
@@ -99,7 +114,7 @@ def _falls(posterior: Posterior) -> str:
             lowered = row.clone()
             lowered[column] = encoding.low[column]
             with torch.no_grad():
-                mean, covariance = posterior.predict(encoding.settle(lowered.unsqueeze(0)), against=row)
+                mean, covariance = acting.predict(encoding.settle(lowered.unsqueeze(0)), against=row)
             more, sd = mean[0, 1].item(), math.sqrt(max(covariance[0, 1, 1].item(), 1e-12))
             if more > _RISE and more > _SURE * sd:
                 return (
@@ -136,7 +151,7 @@ def _misses(posterior: Posterior) -> str:
     moving = [(posterior.seen.y[:, output], missed[:, output]) for output in _moving(posterior)]
     if moving and (
         fmean(_unexplained(*each) for each in moving) > _UNEXPLAINED
-        and fmean(_ranked(*each) for each in moving) < _RANKED
+        and max(_ranked(*each) for each in moving) < _RANKED
     ):
         return "what is held out of the measurements is predicted no better than by their mean"
     return ""
@@ -172,7 +187,7 @@ def _ranked(y: Tensor, missed: Tensor) -> float:
 
 
 def _moving(posterior: Posterior) -> list[int]:
-    """The outputs whose measurements differ by more than their repeats explain."""
+    """The outputs whose measurements differ by more than noise explains."""
     seen, moving = posterior.seen, []
     freedom = (seen.runs - 1.0).unsqueeze(-1)
     for output in range(2):
@@ -180,7 +195,8 @@ def _moving(posterior: Posterior) -> list[int]:
         if sensed.sum() < _ACCUSING:
             continue
         repeats = (seen.spread[sensed, output].sum() / freedom[sensed].sum().clamp_min(1.0)).sqrt().item()
-        if seen.y[sensed, output].std().item() > max(_MOVES, _NOISES * repeats):
+        learned = posterior.hyper[output].exp().item()
+        if seen.y[sensed, output].std().item() > max(_MOVES, _NOISES * repeats, _FITTED * learned):
             moving.append(output)
     return moving
 

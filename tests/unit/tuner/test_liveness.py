@@ -132,6 +132,13 @@ def test_a_constant_model_may_not_act(healthy: Posterior) -> None:
     assert not doubting.alive and "varies by" in doubting.why
 
 
+def test_whoever_decides_is_asked(healthy: Posterior) -> None:
+    assert liveness(healthy, healthy).alive
+    assert not liveness(healthy, remade(Sure, healthy)).alive
+    assert "draws more power" in liveness(healthy, remade(Upside, healthy)).why
+    assert liveness(remade(Upside, healthy), healthy).alive
+
+
 def test_a_constant_model_may_not_act_before_anything_was_measured() -> None:
     assert not liveness(remade(Sure, fit(LAPTOP, []))).alive
 

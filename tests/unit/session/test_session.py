@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,6 +114,19 @@ def test_the_search_ends_when_the_planner_has_nothing_more() -> None:
     it.explore()
     assert len(it.decisions) == 2
     assert it.stopped == "converged"
+
+
+class Distrusted(Script):
+    def suggest(self, problem: Problem, trials: Sequence[Trial]) -> Proposal:
+        return replace(super().suggest(problem, trials), why="power falls" if self.asked == [1, 2] else "")
+
+
+def test_a_model_that_may_not_act_ends_it_with_the_reason() -> None:
+    machine = Machine()
+    it = session(machine, Distrusted(4, end="distrusted"))
+    it.explore()
+    assert machine.applied == [8, 4]
+    assert (it.stopped, it.why_stopped) == ("distrusted", "power falls")
 
 
 def test_no_setting_is_begun_after_the_time_is_up() -> None:

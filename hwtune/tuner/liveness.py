@@ -38,6 +38,7 @@ _ACCUSING = 4  # settings it takes to blame predictions that do not move
 _HELD_OUT = 10  # settings it takes to blame held-out residuals
 _TRIMMED = 0.1  # share of the settings, the worst ones, that may be disturbed measurements
 _TURNED = 5.0  # of log evidence: trials that are so much likelier with the sign of power turned (150 to 1)
+_AGAINST = -0.4  # and correlate so with what the prior expects of their power; healthy ones above 0 where it counts
 _UNEXPLAINED = 0.7  # share of the variance that held-out predictions may leave
 _RANKED = 0.5  # rank correlation with them, below which, for every output, that counts
 _QUARTILE_Z = 3.0  # of |z|: a Gaussian has its upper quartile at 1.15
@@ -135,7 +136,11 @@ def _turned(posterior: Posterior) -> str:
     turned = torch.cat([surprise[: -len(power)], surprise[-len(power) :] - 2.0 * power])
     white = torch.linalg.solve_triangular(factor, torch.stack([surprise, turned], 1), upper=False)
     misfit = white.square().sum(0)
-    if 0.5 * (misfit[0] - misfit[1]).item() > _TURNED:
+    if 0.5 * (misfit[0] - misfit[1]).item() <= _TURNED:
+        return ""
+    # The curvature of a few trials near each other may look turned; which way they go may not.
+    expected = power - surprise[-len(power) :]
+    if torch.corrcoef(torch.stack([expected, power]))[0, 1].item() < _AGAINST:
         return "measured power falls where faster clocks must make it rise"
     return ""
 

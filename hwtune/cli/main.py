@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from hwtune import __version__
-from hwtune.cli import config, gradcheck, knobs, probe, replay, report, sweep, tune, why
+from hwtune.cli import config, gradcheck, knobs, probe, replay, report, sweep, train, tune, why
 from hwtune.cli.options import spread_optional_values
 from hwtune.cli.signals import Terminated, exit_status, raise_on_sigterm
 from hwtune.domain.errors import HwtuneError
@@ -30,6 +30,7 @@ app.command()(probe.probe)
 app.command(context_settings=_RUNS_A_COMMAND)(tune.tune)
 app.command(context_settings=_RUNS_A_COMMAND)(sweep.sweep)
 app.command()(replay.replay)
+app.command()(train.train)
 app.command(context_settings=_RUNS_A_COMMAND)(gradcheck.gradcheck)
 app.command()(why.why)
 app.command()(report.report)

@@ -60,6 +60,7 @@ def replay(
     Nothing is written to this machine and nothing is run. Settings without a row are not offered. A workload without
     a row for its default setting, or with fewer than 10 settings, is skipped and named.
     """
+    from hwtune.cli.prior import refreshed_prior
     from hwtune.cli.replay_progress import ReplayProgress
     from hwtune.cli.replay_run import ReplayWish, replay_all
     from hwtune.config import load_config, parse_ratio
@@ -79,12 +80,18 @@ def replay(
         warm=warm is Warm.TABLE,
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
-    planner = load_config().planner
+    config = load_config()
     measured = read_table(table)
     wanted, skipped = choose_workloads(measured, workload or ())
     with ReplayProgress(workloads=len(wanted), budget=budget, spoken=not as_json) as progress:
         replayed = replay_all(
-            measured, wanted, wish, command=planner.command, timeout_s=planner.timeout_s, progress=progress
+            measured,
+            wanted,
+            wish,
+            command=config.planner.command,
+            timeout_s=config.planner.timeout_s,
+            prior=refreshed_prior(config),
+            progress=progress,
         )
     if as_json:
         from hwtune.cli.replay_json import document, json_text

@@ -86,6 +86,7 @@ def replay_all(
     *,
     command: Sequence[str] | None,
     timeout_s: float,
+    prior: str | None = None,
     progress: ReplayProgress,
 ) -> list[Replayed]:
     """Replay these workloads of a table; the result is in their order and the same for any number of jobs.
@@ -98,6 +99,7 @@ def replay_all(
         wish: how.
         command: of the planner, or None for our own.
         timeout_s: longest wait for one answer of the planner.
+        prior: text of a prior file; None for the one that ships.
         progress: told of every evaluation.
 
     Raises:
@@ -109,7 +111,7 @@ def replay_all(
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="hwtune-", dir=_memory())))
         jobs = min(wish.jobs, len(workloads))
         for _ in range(jobs):
-            idle.put(stack.enter_context(Planner(command=command, timeout_s=timeout_s)))
+            idle.put(stack.enter_context(Planner(command=command, timeout_s=timeout_s, prior=prior)))
 
         def replay(number: int, workload: MeasuredWorkload) -> Replayed:
             planner = idle.get()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwtune.cli.host import OpenHost
+from hwtune.cli.prior import refreshed_prior
 from hwtune.cli.progress import Quiet, Spoken
 from hwtune.cli.record import open_store
 from hwtune.cli.signals import Terminated, exit_status
@@ -195,7 +196,11 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             else host.clock.monotonic_ns() + round(parse_duration_s(wish.budget_time) * 1e9),
         )
         planner = stack.enter_context(
-            Planner(command=opened.config.planner.command, timeout_s=opened.config.planner.timeout_s)
+            Planner(
+                command=opened.config.planner.command,
+                timeout_s=opened.config.planner.timeout_s,
+                prior=refreshed_prior(opened.config),
+            )
         )
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
         transaction = stack.enter_context(Transaction(backend, run_dir=host.run_dir, verb="tune", files=host.files))

@@ -23,7 +23,19 @@ from hwtune.domain.knob import Setting
 from hwtune.domain.problem import Problem
 from hwtune.domain.slope import Contrast, Slope
 from hwtune.domain.trial import Prediction, Proposal, Trial
-from hwtune.planner.protocol import MAX_LINE_BYTES, Answer, Ask, Request, line, parse_answer, proposal_of, trial_message
+from hwtune.planner.prior_file import ComponentEntry
+from hwtune.planner.protocol import (
+    MAX_LINE_BYTES,
+    Answer,
+    Ask,
+    HistoryMessage,
+    LearnRequest,
+    Request,
+    line,
+    parse_answer,
+    proposal_of,
+    trial_message,
+)
 
 _READ_BYTES = 1 << 16
 _TAIL_BYTES = 2000
@@ -37,11 +49,17 @@ class Planner:
         command: what to start instead of our own planner.
         timeout_s: longest wait for one answer.
         startup_timeout_s: how much longer the first answer may take.
+        prior: text of a prior file that goes with every question; the planner's own where it is None.
     """
 
     def __init__(
-        self, command: Sequence[str] | None = None, timeout_s: float = 120.0, startup_timeout_s: float = 180.0
+        self,
+        command: Sequence[str] | None = None,
+        timeout_s: float = 120.0,
+        startup_timeout_s: float = 180.0,
+        prior: str | None = None,
     ) -> None:
+        self.prior = prior
         self._command = tuple(command or (sys.executable, "-m", "hwtune.planner.worker"))
         self._timeout_s, self._startup_timeout_s = timeout_s, startup_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -128,6 +146,16 @@ class Planner:
             raise self._failed("the planner did not answer the question")
         return answer.predictions
 
+    def learn(self, histories: Sequence[HistoryMessage]) -> tuple[tuple[ComponentEntry, ...], frozenset[int]]:
+        """The components that histories teach, and the indices of the histories that teach nothing.
+
+        Raises as `suggest` does.
+        """
+        answer = self._exchange(LearnRequest(id=self._next_id(), histories=tuple(histories)))
+        if answer.components is None:
+            raise self._failed("the planner did not answer the question")
+        return answer.components, frozenset(answer.unused)
+
     def slopes(self, problem: Problem, trials: Sequence[Trial], steps: Sequence[Contrast]) -> tuple[Slope, ...]:
         """What the surrogate says of steps of one knob each.
 
@@ -146,15 +174,23 @@ class Planner:
         return proposal_of(answer.proposal)
 
     def _ask(self, ask: Ask, problem: Problem, trials: Sequence[Trial], settings: Sequence[Setting]) -> Answer:
-        self.start()
-        self._count += 1
-        request = Request(
-            id=f"{self._name}-{self._count}",
-            ask=ask,
-            problem=problem,
-            trials=tuple(trial_message(trial) for trial in trials),
-            settings=tuple(dict(setting) for setting in settings),
+        return self._exchange(
+            Request(
+                id=self._next_id(),
+                ask=ask,
+                problem=problem,
+                trials=tuple(trial_message(trial) for trial in trials),
+                settings=tuple(dict(setting) for setting in settings),
+                prior=self.prior,
+            )
         )
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"{self._name}-{self._count}"
+
+    def _exchange(self, request: Request | LearnRequest) -> Answer:
+        self.start()
         text = line(request)
         if len(text) > MAX_LINE_BYTES:
             raise PlannerError(f"a question of {len(text) >> 20} MiB is too long", hint="tune fewer settings at once")

@@ -1,11 +1,13 @@
 """The words on the pipe: one JSON document per line, one answer per request.
 
-    → {"version": 1, "id": "c41d-1", "ask": "suggest", "problem": {…}, "trials": […]}
+    → {"version": 1, "id": "c41d-1", "ask": "suggest", "problem": {…}, "trials": […], "prior": "…"}
     ← {"version": 1, "id": "c41d-1", "proposal": {…}}                         or "predictions", or "error"
+    → {"version": 1, "id": "c41d-2", "ask": "learn", "histories": […]}
+    ← {"version": 1, "id": "c41d-2", "components": […], "unused": […]}
 
-Requests are whole in themselves: the planner keeps nothing between two of them. The pipe may be any command, also one
-that relays a serial port, so a reader takes blank lines, half lines of somebody before and answers to somebody else in
-its stride: it skips them.
+Requests are whole in themselves: the planner keeps nothing between two of them, and what was learned before comes with
+each. The pipe may be any command, also one that relays a serial port, so a reader takes blank lines, half lines of
+somebody before and answers to somebody else in its stride: it skips them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetPydanticSchema, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetPydanticSchema, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from hwtune.domain.knob import KnobSpace, Setting, Value
@@ -22,6 +24,7 @@ from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Donor, Problem
 from hwtune.domain.slope import Slope
 from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus
+from hwtune.planner.prior_file import MAX_BYTES, ComponentEntry
 
 VERSION: Final = 1
 # A table of a hundred workloads with forty counters, all of them donors, is some 20 MB.
@@ -157,7 +160,10 @@ def _problem_schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchem
 
 
 class Request(_Message):
-    """One question; `settings` is for `predict`, and for `slopes`: the ends of each step, one after the other."""
+    """One question; `settings` is for `predict`, and for `slopes`: the ends of each step, one after the other.
+
+    `prior` is the text of a prior file; the planner's own where it is None.
+    """
 
     version: Literal[1] = VERSION
     id: str
@@ -165,16 +171,49 @@ class Request(_Message):
     problem: Annotated[Problem, GetPydanticSchema(_problem_schema)]
     trials: tuple[TrialMessage, ...]
     settings: tuple[dict[str, Value], ...] = ()
+    prior: Annotated[str, Field(max_length=MAX_BYTES)] | None = None
+
+
+class HistoryMessage(_Message):
+    """What was measured of one workload.
+
+    Attributes:
+        label: the workload.
+        kind: the machine or table; only histories of one kind are learned together.
+        group: histories of like work have the same.
+        space: its knobs.
+        trials: what was measured.
+    """
+
+    label: str
+    kind: str
+    group: str
+    space: KnobSpace
+    trials: tuple[TrialMessage, ...]
+
+
+class LearnRequest(_Message):
+    """Histories to learn a prior from."""
+
+    version: Literal[1] = VERSION
+    id: str
+    ask: Literal["learn"] = "learn"
+    histories: tuple[HistoryMessage, ...]
 
 
 class Answer(_Message):
-    """One answer: proposal, predictions, slopes or error, one of them; `id` is None when the request had none."""
+    """One answer: proposal, predictions, slopes, components or error, one of them.
+
+    `id` is None when the request had none; `unused` are the indices of histories that taught nothing.
+    """
 
     version: Literal[1] = VERSION
     id: str | None
     proposal: ProposalMessage | None = None
     predictions: tuple[Prediction, ...] | None = None
     slopes: tuple[Slope, ...] | None = None
+    components: tuple[ComponentEntry, ...] | None = None
+    unused: tuple[int, ...] = ()
     error: str | None = None
 
 
@@ -214,12 +253,12 @@ def proposal_of(message: ProposalMessage) -> Proposal:
     )
 
 
-def line(message: Request | Answer) -> bytes:
+def line(message: Request | LearnRequest | Answer) -> bytes:
     """A message as its line."""
     return message.model_dump_json(exclude_defaults=isinstance(message, Answer)).encode() + b"\n"
 
 
-def parse_request(text: bytes) -> Request | Malformed:
+def parse_request(text: bytes) -> Request | LearnRequest | Malformed:
     """A request from its line, or what is wrong with it.
 
     >>> parse_request(b'{"id": "a"}').why[:22]
@@ -228,8 +267,17 @@ def parse_request(text: bytes) -> Request | Malformed:
     try:
         return Request.model_validate_json(text)
     except ValidationError as error:
-        why = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'line'}: {e['msg']}" for e in error.errors()[:3])
-        return Malformed(_id_of(text), why)
+        if not any(e["loc"] == ("ask",) and e["input"] == "learn" for e in error.errors()):
+            return _malformed(text, error)
+    try:
+        return LearnRequest.model_validate_json(text)
+    except ValidationError as error:
+        return _malformed(text, error)
+
+
+def _malformed(text: bytes, error: ValidationError) -> Malformed:
+    why = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'line'}: {e['msg']}" for e in error.errors()[:3])
+    return Malformed(_id_of(text), why)
 
 
 def parse_answer(text: bytes) -> Answer | None:

@@ -1,6 +1,7 @@
 """The planner process: `python -m hwtune.planner.worker` answers requests from stdin on stdout until stdin ends.
 
-It keeps nothing between requests, so the same request always has the same answer. Whatever else would print goes to
+It keeps nothing between requests but the prior it has read last, which every request names in full: the same request
+always has the same answer. Whatever else would print goes to
 stderr. A request that cannot be answered is answered with an error; only the end of stdin ends the process.
 """
 
@@ -17,9 +18,11 @@ import torch
 
 from hwtune.domain.errors import HwtuneError
 from hwtune.domain.knob import Setting
+from hwtune.planner.learning import answer_learn, components_of
 from hwtune.planner.protocol import (
     MAX_LINE_BYTES,
     Answer,
+    LearnRequest,
     Malformed,
     Request,
     line,
@@ -33,18 +36,21 @@ from hwtune.tuner.propose import predict, recommend, suggest
 _READ_BYTES = 1 << 16
 
 
-def answer(request: Request) -> Answer:
+def answer(request: Request | LearnRequest) -> Answer:
     """The answer to one request; numerical and other failures become an error answer."""
     try:
+        if isinstance(request, LearnRequest):
+            return answer_learn(request)
+        prior = components_of(request.prior)
         problem, trials = request.problem, [trial_of(message) for message in request.trials]
         settings = [Setting(setting) for setting in request.settings]
         if request.ask == "slopes":
             steps = list(zip(settings[::2], settings[1::2], strict=True))
             return Answer(id=request.id, slopes=tuple(slopes(problem, trials, steps)))
         if request.ask == "predict":
-            return Answer(id=request.id, predictions=tuple(predict(problem, trials, settings)))
+            return Answer(id=request.id, predictions=tuple(predict(problem, trials, settings, prior=prior)))
         ask = suggest if request.ask == "suggest" else recommend
-        return Answer(id=request.id, proposal=proposal_message(ask(problem, trials)))
+        return Answer(id=request.id, proposal=proposal_message(ask(problem, trials, prior=prior)))
     except (HwtuneError, ValueError, KeyError, IndexError, ArithmeticError, RuntimeError) as error:
         # torch raises RuntimeError for numerical failures; the process must outlive any one question.
         return Answer(id=request.id, error=f"{type(error).__name__}: {error}")

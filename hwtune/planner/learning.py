@@ -1,0 +1,101 @@
+"""Between the words of a prior file and the model: its components, and new ones out of histories.
+
+Of the planner process, like `worker.py`: it imports torch.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from hwtune.model.encoding import tensor
+from hwtune.model.features import names
+from hwtune.model.learn import History, learn, teaches
+from hwtune.model.learned import Component
+from hwtune.planner.prior_file import ComponentEntry, loads, rounded, shipped_prior
+from hwtune.planner.protocol import Answer, HistoryMessage, LearnRequest, trial_of
+
+
+@lru_cache(maxsize=2)
+def components_of(prior: str | None) -> tuple[Component, ...]:
+    """The components of the prior file with this text; of the one that ships where there is none.
+
+    Those of other features, which another version has learned, are passed over: they mean nothing here.
+
+    Raises:
+        UsageError: the text is no prior.
+    """
+    entries = loads(shipped_prior() if prior is None else prior).components
+    return tuple(component_of(entry) for entry in entries if entry.features == names(entry.roles))
+
+
+def answer_learn(request: LearnRequest) -> Answer:
+    """What the histories of a request teach.
+
+    Raises:
+        ValueError: a history has a trial that is none, or one of other knobs.
+    """
+    histories = [_history(message) for message in request.histories]
+    unused = [index for index, history in enumerate(histories) if not teaches(history)]
+    return Answer(
+        id=request.id, components=tuple(entry_of(component) for component in learn(histories)), unused=tuple(unused)
+    )
+
+
+def component_of(entry: ComponentEntry) -> Component:
+    """A component from its written form."""
+    size = len(entry.mean)
+    covariance = torch.zeros(size, size, dtype=torch.float64)
+    for index, row in enumerate(entry.covariance):
+        covariance[index, : index + 1] = covariance[: index + 1, index] = tensor(row)
+    return Component(
+        label=entry.label,
+        roles=entry.roles,
+        weight=entry.weight,
+        mean=tensor(entry.mean),
+        covariance=covariance,
+        roughness=tensor(entry.roughness),
+        amplitude=tensor(entry.amplitude),
+        length=entry.length,
+    )
+
+
+def entry_of(component: Component) -> ComponentEntry:
+    """A component in its written form, its numbers rounded.
+
+    Raises:
+        ValueError: it has numbers that a prior file does not hold.
+    """
+    size = len(component.mean)
+    return ComponentEntry.model_validate(
+        {
+            "label": component.label,
+            "roles": component.roles,
+            "weight": rounded(component.weight),
+            "features": names(component.roles),
+            "mean": _numbers(component.mean),
+            "covariance": tuple(_numbers(component.covariance[index, : index + 1]) for index in range(size)),
+            "roughness": _numbers(component.roughness),
+            "amplitude": _numbers(component.amplitude),
+            "length": rounded(component.length),
+        }
+    )
+
+
+def _numbers(row: Tensor) -> tuple[float, ...]:
+    return tuple(map(rounded, row.tolist()))
+
+
+def _history(message: HistoryMessage) -> History:
+    names = set(message.space.names)
+    if any(trial.setting.keys() != names for trial in message.trials):
+        raise ValueError(f"history {message.label!r} has a trial of other knobs")
+    return History(
+        label=message.label,
+        kind=message.kind,
+        group=message.group,
+        space=message.space,
+        trials=tuple(trial_of(trial) for trial in message.trials),
+    )

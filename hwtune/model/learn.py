@@ -3,7 +3,8 @@
 Of each history r(x) = Φ(x) β + h(x) is known at its measured settings, r being log time and log power relative to its
 default. With β ~ N(μ, S) over the histories of a kind, expectation-maximisation finds μ and S with every β integrated
 out (Laird & Ware 1982); S is drawn towards a diagonal, so that one history is enough to begin with. Roughness,
-amplitude and length of h maximise the marginal likelihood.
+amplitude and length of h maximise the marginal likelihood. Figures that stand far off even so are left out, and all is
+learned again.
 
 The covariance of a history's figures is a²R + v(I + 11ᵀ): the smooth residual, zero at the default, and what is special
 to each setting, the default's own included. One eigendecomposition for each length makes all a and v cheap:
@@ -35,7 +36,8 @@ _MEASUREMENT = 0.008**2  # variance of a measured median, in log
 _CENTRE = (-4.2, -4.2, -3.5, -3.5)  # log roughness of time and of power, log amplitude of both
 _LOG_LENGTHS = (-0.6, -0.3, 0.0, 0.3, 0.6)
 _LENGTH_SPREAD = 0.4
-_SCALE = 0.1  # of what all features together are worth, before anything is learned
+_GLITCH = 5.0  # deviations beyond which a figure is no part of the pattern
+_SCALE = 0.2  # of what all features together are worth, before anything is learned
 _UNTOLD = 10.0  # deviation of power's coefficients where nothing was said of it, in units of that
 _ROUNDS, _EM_STEPS, _HYPER_STEPS, _HYPER_RATE = 3, 30, 20, 0.25
 _GROUP_SHARE = 0.45  # of the kind's covariance that one history of a group may still differ by
@@ -90,7 +92,41 @@ def learn(histories: Sequence[History]) -> tuple[Component, ...]:
         roles, rows = signature(history.space), _rows(history)
         if roles is not None and rows is not None:
             kinds.setdefault((history.kind, roles), []).append(rows)
-    return tuple(component for (kind, roles), rows in kinds.items() for component in _Kind(kind, roles, rows).learn())
+    return tuple(component for (kind, roles), rows in kinds.items() for component in _robustly(kind, roles, rows))
+
+
+def _robustly(label: str, roles: tuple[Role, ...], histories: Sequence[_Rows]) -> tuple[Component, ...]:
+    """Learn, leave out what even so stands far off, and learn again: a glitch is nothing that other machines share."""
+    components = _Kind(label, roles, histories).learn()
+    kept = [_without_glitches(each, components[0]) for each in histories]
+    if all(len(mine.u) == len(whole.u) for mine, whole in zip(kept, histories, strict=True)):
+        return components
+    return _Kind(label, roles, kept).learn()
+
+
+def _without_glitches(rows: _Rows, kind: Component) -> _Rows:
+    """The rows within `_GLITCH` deviations of what all others and the kind foretell, at least half of them.
+
+    By the inverse of the whole covariance: Rasmussen & Williams 2006, §5.4.2.
+    """
+    lengths = kind.length * tensor([LENGTHS.get(role, LENGTH) for role in kind.roles])
+    smooth, special = _residual(rows, lengths)
+    count = len(rows.u)
+    blocks = [
+        a**2 * smooth + (b**2 + _MEASUREMENT) * special for a, b in zip(kind.amplitude, kind.roughness, strict=True)
+    ]
+    jacobian = torch.zeros(2 * count, len(kind.mean), dtype=torch.float64)
+    p = rows.phi.shape[1]
+    jacobian[:count, :p], jacobian[count:, p:] = rows.phi, rows.phi
+    total = jacobian @ kind.covariance @ jacobian.T
+    total[:count, :count] += blocks[0]
+    total[count:, count:] += blocks[1]
+    measured = _measured(rows).T.flatten() > 0.0
+    off = (rows.y.T.flatten() - jacobian @ kind.mean)[measured]
+    inverse = _inverse(total[measured][:, measured])
+    z = ((inverse @ off) / inverse.diagonal().sqrt()).abs().reshape(-1, count).amax(0)
+    keep = z <= max(_GLITCH, z.median().item())
+    return _Rows(rows.u[keep], rows.phi[keep], rows.y[keep], rows.powered, rows.group)
 
 
 def _rows(history: History) -> _Rows | None:
@@ -244,13 +280,19 @@ def _measured(rows: _Rows) -> Tensor:
 def _diagonal(rows: _Rows, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Λ `(n)`, QᵀWΦ and QᵀWy of a history."""
     count = len(rows.u)
-    u = rows.u / lengths
-    near = matern52(u, torch.zeros_like(u[:1]))
-    smooth = matern52(u, u) - near - near.T + 1.0
+    smooth, _ = _residual(rows, lengths)
     whiten = torch.eye(count, dtype=torch.float64) - (1.0 - (1.0 + count) ** -0.5) / count
     values, vectors = torch.linalg.eigh(_symmetric(whiten @ smooth @ whiten))
     turn = vectors.T @ whiten
     return values.clamp_min(0.0), turn @ rows.phi, turn @ rows.y
+
+
+def _residual(rows: _Rows, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """R and I + 11ᵀ of a history `(n, n)`."""
+    u = rows.u / lengths
+    near = matern52(u, torch.zeros_like(u[:1]))
+    smooth = matern52(u, u) - near - near.T + 1.0
+    return smooth, torch.eye(len(u), dtype=torch.float64) + 1.0
 
 
 def _padded(rows: Tensor, among: Sequence[_Rows]) -> Tensor:

@@ -87,6 +87,23 @@ def test_a_smooth_residual_is_no_roughness() -> None:
     assert component.amplitude[0] > 3.0 * component.amplitude[1]
 
 
+def test_a_glitch_captures_nothing() -> None:
+    histories = [
+        history(straight(*pair), noise=0.01, seed=i, group=str(i)) for i, pair in enumerate(slopes(14).tolist())
+    ]
+    (clean,) = learn(histories)
+    hit = list(histories[3].trials)
+    run = hit[0].runs[0]
+    assert run.energy_j is not None
+    hit[0] = trial(hit[0].setting, (2.0 * run.time_s, 2.0 * run.energy_j))
+    glitched = History(label="hit", kind="chip", group="3", space=SPACE, trials=tuple(hit))
+    (component,) = learn([*histories[:3], glitched, *histories[4:]])
+    assert (component.roughness / clean.roughness).log().abs().max() < 0.3
+    assert (component.amplitude[0] / clean.amplitude[0]).log().abs() < 0.5
+    for mine, other in zip(expected(component, -1.0), expected(clean, -1.0), strict=True):
+        assert mine.tolist() == pytest.approx(other.tolist(), abs=0.02)
+
+
 def test_groups_that_differ_have_components_of_their_own() -> None:
     likes = {"scales": straight(-1.0, 2.0), "waits": straight(-0.1, 1.0)}
     histories = [history(curve, noise=0.01, seed=i, group=group) for group, curve in likes.items() for i in range(3)]

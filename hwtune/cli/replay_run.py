@@ -155,7 +155,7 @@ def _session(
             transaction=transaction,
             work=RowWork(workload, knobs),
             planner=planner,
-            budget=Budget(evaluations=wish.budget, runs=1, verify_blocks=0),
+            budget=Budget(evaluations=wish.budget, runs=2, verify_blocks=0),
             now_ns=time.monotonic_ns,
             watcher=watch,
         )

@@ -17,6 +17,10 @@ from torch import Tensor
 from hwtune.domain.knob import KnobSpace
 from hwtune.domain.trial import Trial, TrialStatus
 from hwtune.model.encoding import Encoding, tensor
+from hwtune.model.features import signature
+from hwtune.model.learned import Component, fitting
+from hwtune.model.linear import LearnedPosterior
+from hwtune.model.mixture import Mixture
 from hwtune.model.surrogate import Observations, Posterior, Surrogate
 
 _NEWTON_STEPS = 8
@@ -58,6 +62,15 @@ def fit(space: KnobSpace, trials: Sequence[Trial]) -> Posterior:
     posterior = fit_constants(posterior)
     posterior = fit_hyperparameters(posterior)
     return fit_constants(posterior)
+
+
+def learn_from(space: KnobSpace, trials: Sequence[Trial], prior: tuple[Component, ...]) -> Mixture:
+    """The physics and what fits of a learned prior, weighed by how well they explain the trials."""
+    physics = fit(space, trials)
+    roles = signature(space)
+    components = fitting(prior, roles) if roles is not None else ()
+    learned = LearnedPosterior(components, physics.surrogate.encoding, physics.seen) if components else None
+    return Mixture(physics, learned)
 
 
 def fit_constants(posterior: Posterior) -> Posterior:

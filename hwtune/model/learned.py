@@ -1,21 +1,21 @@
 """What earlier trials taught: Gaussians over the worth of features, one for each kind of machine or work seen.
 
-A `Component` says what log time and log power are expected to do in a space with its roles: r(x) = Φ(x) β + g(x) with
-β ~ N(mean, covariance), and g a residual of its own: a smooth part (Matérn-5/2 over u) and a rough one that no neighbour
-tells (`roughness`), both learned from the same trials. Several components make a mixture; what is measured decides
-between them (`mixture.py`).
+A `Component` says what log time and log power are expected to do in a space with its roles: r(x) = Φ(x) β + h(x) with
+β ~ N(mean, covariance), and h a residual: a smooth part (Matérn-5/2 over u) and a rough one that no neighbour tells
+(`roughness`), both learned from the same trials. Several components make a mixture; what is measured decides between
+them (`mixture.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from hwtune.domain.knob import Role
 from hwtune.model.encoding import tensor
-from hwtune.model.features import FEATURES_PER_KNOB, names
+from hwtune.model.features import names, own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,9 @@ LENGTHS: dict[Role, float] = {"active_cpus": 0.8}
 LENGTH = 0.3
 
 _WIDENED = 4.0  # a machine of no known kind: the covariance of the known ones, this much wider
+_ROUGHER = 2.5
 _BROAD = 0.1  # deviation of what nothing was learned about
-_POOLED, _WIDE, _KIND = 0.1, 0.25, 0.65  # prior odds: by role alone, a kind's widened prior, a kind
+_POOLED, _WIDE, _KIND = 0.05, 0.2, 0.75
 
 
 def fitting(components: tuple[Component, ...], roles: tuple[Role, ...]) -> tuple[Component, ...]:
@@ -65,26 +66,20 @@ def fitting(components: tuple[Component, ...], roles: tuple[Role, ...]) -> tuple
     if not same:
         return (pooled, _widened(pooled, 0.5))
     total = sum(component.weight for component in same)
-    kinds = [_with(component, weight=_KIND * component.weight / total) for component in same]
+    kinds = [replace(component, weight=_KIND * component.weight / total) for component in same]
     wide = [_widened(component, _WIDE * component.weight / total) for component in same]
-    return (_with(pooled, weight=_POOLED), *kinds, *wide)
-
-
-def _with(component: Component, *, weight: float, covariance: Tensor | None = None) -> Component:
-    return Component(
-        label=component.label,
-        roles=component.roles,
-        weight=weight,
-        mean=component.mean,
-        covariance=component.covariance if covariance is None else covariance,
-        roughness=component.roughness,
-        amplitude=component.amplitude,
-        length=component.length,
-    )
+    return (replace(pooled, weight=_POOLED), *kinds, *wide)
 
 
 def _widened(component: Component, weight: float) -> Component:
-    return _with(component, weight=weight, covariance=_WIDENED * component.covariance)
+    """The same kind, but stranger and rougher than any that was seen."""
+    return replace(
+        component,
+        weight=weight,
+        covariance=_WIDENED * component.covariance,
+        roughness=_ROUGHER * component.roughness,
+        amplitude=_ROUGHER * component.amplitude,
+    )
 
 
 def _pooled(components: tuple[Component, ...], roles: tuple[Role, ...]) -> Component | None:
@@ -94,7 +89,7 @@ def _pooled(components: tuple[Component, ...], roles: tuple[Role, ...]) -> Compo
     mean, covariance = torch.zeros(2 * p, dtype=torch.float64), _BROAD**2 * torch.eye(2 * p, dtype=torch.float64)
     of: list[Component] = []
     for role in roles:
-        mine = [f"{role}.{index}" for index in range(FEATURES_PER_KNOB)]
+        mine = own(wanted, role)
         here = _places(wanted, mine)
         having = [component for component in components if role in component.roles]
         if not having:

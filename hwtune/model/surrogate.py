@@ -168,6 +168,11 @@ class Posterior:
         away = (theta - physics.mean) / physics.sd
         return 0.5 * float(whitened.square().sum() + away.square().sum())
 
+    def log_density(self) -> Tensor:
+        """Log density of what was measured under this posterior's own prior, up to a constant of the data's size."""
+        density: Tensor = -0.5 * self.surprise() @ self._weights - self._factor.diagonal().log().sum()
+        return density
+
     def log_evidence(self, hyper: Tensor) -> Tensor:
         """Log posterior density of the hyperparameters, up to a constant: evidence, spread of runs, prior."""
         factor = torch.linalg.cholesky(self.covariance(hyper))

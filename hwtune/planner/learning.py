@@ -5,17 +5,27 @@ Of the planner process, like `worker.py`: it imports torch.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from hwtune.domain.knob import KnobSpace, Setting
+from hwtune.domain.problem import Problem
+from hwtune.domain.trial import Run, Trial
 from hwtune.model.encoding import tensor
 from hwtune.model.features import names
 from hwtune.model.learn import History, learn, teaches
 from hwtune.model.learned import Component
 from hwtune.planner.prior_file import ComponentEntry, loads, rounded, shipped_prior
 from hwtune.planner.protocol import Answer, HistoryMessage, LearnRequest, trial_of
+
+_OWN = 5.0  # weight of what was learned on this machine, against each kind of another one
+
+_Runs = tuple[tuple[float, float | None], ...]
+_Figures = tuple[tuple[str, tuple[tuple[Setting, _Runs], ...]], ...]
 
 
 @lru_cache(maxsize=2)
@@ -42,6 +52,36 @@ def answer_learn(request: LearnRequest) -> Answer:
     return Answer(
         id=request.id, components=tuple(entry_of(component) for component in learn(histories)), unused=tuple(unused)
     )
+
+
+def donated(problem: Problem) -> tuple[Component, ...]:
+    """What the other workloads of this machine teach, as they stand in the problem.
+
+    They were measured on the very machine, so beforehand they are worth more than any kind of another one.
+    """
+    figures = tuple(
+        (donor.label, tuple((t.setting, tuple((r.time_s, r.energy_j) for r in t.runs)) for t in donor.trials))
+        for donor in problem.donors
+    )
+    return _learned_of(replace(problem.space, allowed=None), figures) if figures else ()
+
+
+@lru_cache(maxsize=1)
+def _learned_of(space: KnobSpace, figures: _Figures) -> tuple[Component, ...]:
+    histories = [
+        History(
+            label=label,
+            kind="this machine",
+            group=re.split("[/@]", label)[0],
+            space=space,
+            trials=tuple(
+                Trial(setting=at, requested=at, runs=tuple(Run(time_s=t, energy_j=e) for t, e in runs))
+                for at, runs in trials
+            ),
+        )
+        for label, trials in figures
+    ]
+    return tuple(replace(component, weight=_OWN * component.weight) for component in learn(histories))
 
 
 def component_of(entry: ComponentEntry) -> Component:

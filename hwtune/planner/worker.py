@@ -18,7 +18,7 @@ import torch
 
 from hwtune.domain.errors import HwtuneError
 from hwtune.domain.knob import Setting
-from hwtune.planner.learning import answer_learn, components_of
+from hwtune.planner.learning import answer_learn, components_of, donated
 from hwtune.planner.protocol import (
     MAX_LINE_BYTES,
     Answer,
@@ -41,12 +41,12 @@ def answer(request: Request | LearnRequest) -> Answer:
     try:
         if isinstance(request, LearnRequest):
             return answer_learn(request)
-        prior = components_of(request.prior)
         problem, trials = request.problem, [trial_of(message) for message in request.trials]
+        prior = (*components_of(request.prior), *donated(problem))
         settings = [Setting(setting) for setting in request.settings]
         if request.ask == "slopes":
             steps = list(zip(settings[::2], settings[1::2], strict=True))
-            return Answer(id=request.id, slopes=tuple(slopes(problem, trials, steps)))
+            return Answer(id=request.id, slopes=tuple(slopes(problem, trials, steps, prior=prior)))
         if request.ask == "predict":
             return Answer(id=request.id, predictions=tuple(predict(problem, trials, settings, prior=prior)))
         ask = suggest if request.ask == "suggest" else recommend

@@ -6,10 +6,10 @@ log objective y⁺, and y⁺ - y of mean μ and deviation sd, u = μ / sd:
     log EI = log h(u) + log sd,   h(u) = φ(u) + u Φ(u)
     a      = log EI + Σ log P(constraint holds)
 
-Everything stays in logarithms, so that neither value nor gradient vanishes far from the optimum (Ament et al., NeurIPS
-2023). The incumbent is the best posterior mean among evaluated, probably feasible settings, not the luckiest run; it is
-uncertain itself, and the deviation is that of the difference, so a setting that acts like the incumbent promises
-nothing.
+The posterior is a mixture of experts; EI and probabilities are their weighted means. All stays in logarithms, so that
+neither value nor gradient vanishes far from the optimum (Ament et al., NeurIPS 2023). The incumbent is the best
+posterior mean among evaluated, probably feasible settings, not the luckiest run; it is uncertain itself, and the
+deviation is that of the difference, so a setting that acts like the incumbent promises nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch import Tensor
 
 from hwtune.domain.objective import Bound, Objective
 from hwtune.model.encoding import tensor
-from hwtune.model.surrogate import Posterior
+from hwtune.model.mixture import Experts, Mixture
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _TINY = 1e-12
-_TRUST = 1.25
+_TRUST, _TRUST_GROWS = 0.22, 6.0  # log of how much slower than the incumbent a probe may be; trials until twice that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,54 +35,64 @@ class Outlook:
 
     mean: Tensor
     sd: Tensor
-    slowdown_sd: Tensor
     log_feasible: Tensor
 
 
 class Judge:
     """The posterior seen through an objective and a bound."""
 
-    def __init__(self, posterior: Posterior, objective: Objective, bound: Bound) -> None:
+    def __init__(self, posterior: Mixture, objective: Objective, bound: Bound) -> None:
         self.posterior, self.bound = posterior, bound
         self._weights = tensor([objective.time_exponent, objective.power_exponent])
 
     def outlook(self, x: Tensor) -> Outlook:
         """Of rows `(b, width)`, differentiable."""
-        mean, covariance = self.posterior.predict(x)
-        variances = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(_TINY)
-        slowdown_sd = variances[:, 0].sqrt()
-        log_feasible = torch.zeros_like(slowdown_sd)
-        if self.bound.max_slowdown is not None:
-            slack = math.log1p(self.bound.max_slowdown) - mean[:, 0]
-            log_feasible = log_feasible + torch.special.log_ndtr(slack / slowdown_sd)
-        if self.bound.max_power_w is not None:
-            level, spread = self.posterior.predict(x, level=True)
-            slack = math.log(self.bound.max_power_w) - self.posterior.seen.level[1] - level[:, 1]
-            log_feasible = log_feasible + torch.special.log_ndtr(slack / spread[:, 1, 1].clamp_min(_TINY).sqrt())
+        mean, covariance = self.posterior.experts(x).moments()
         objective, sd = self._objective(mean, covariance)
-        return Outlook(
-            mean=objective,
-            sd=sd,
-            slowdown_sd=slowdown_sd,
-            log_feasible=log_feasible,
-        )
+        return Outlook(mean=objective, sd=sd, log_feasible=self.log_within(x, 1.0))
+
+    def log_within(self, x: Tensor, times: float) -> Tensor:
+        """Log probability that rows are at most `times` as much slower as the bound allows `(b)`, differentiable.
+
+        A power bound is not stretched.
+        """
+        experts = self.posterior.experts(x)
+        log_within = torch.zeros_like(experts.mean[0, :, 0])
+        if self.bound.max_slowdown is not None:
+            log_within = log_within + _log_below(experts, 0, math.log1p(times * self.bound.max_slowdown))
+        if self.bound.max_power_w is not None:
+            limit = math.log(self.bound.max_power_w) - self.posterior.seen.level[1].item()
+            log_within = log_within + _log_below(self.posterior.experts(x, level=True), 1, limit)
+        return log_within
 
     def promise(self, x: Tensor, incumbent: Tensor) -> Tensor:
         """Log EI of rows `(b, width)` over another row `(width)` per unit of measuring time, differentiable.
 
-        A probe costs its own run time (Snoek et al., NeurIPS 2012, EI per second), and is trusted as far as it likely
-        takes at most `_TRUST` times as long as the incumbent.
+        A probe costs its own run time (Snoek et al., NeurIPS 2012, EI per second), and is trusted as far as it is
+        likely not much slower than the incumbent; the trust region widens with what was measured.
         """
-        mean, covariance = self.posterior.predict(x, against=incumbent)
-        objective, sd = self._objective(mean, covariance)
-        time, time_sd = mean[:, 0], covariance[:, 0, 0].clamp_min(_TINY).sqrt()
-        trusted: Tensor = torch.special.log_ndtr((math.log(_TRUST) - time) / time_sd)
-        return log_expected_improvement(objective, sd, 0.0) - time + trusted
+        experts = self.posterior.experts(x, against=incumbent)
+        mean, sd = self._objective(experts.mean, experts.covariance)
+        improvement = log_expected_improvement(mean, sd, 0.0)
+        time = experts.moments()[0][:, 0]
+        trust = _TRUST * (1.0 + len(self.posterior.seen.x) / _TRUST_GROWS)
+        return _weighed(experts, improvement) - time + _log_below(experts, 0, trust)
 
     def _objective(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the log objective."""
         variance = (covariance @ self._weights) @ self._weights
         return mean @ self._weights, variance.clamp_min(_TINY).sqrt()
+
+
+def _weighed(experts: Experts, logs: Tensor) -> Tensor:
+    """Log of the experts' weighted mean of what `logs` `(k, b)` are logarithms of."""
+    return (experts.log_weights.unsqueeze(-1) + logs).logsumexp(0)
+
+
+def _log_below(experts: Experts, output: int, limit: float) -> Tensor:
+    """Log probability that an output is below a limit `(b)`."""
+    sd = experts.covariance[..., output, output].clamp_min(_TINY).sqrt()
+    return _weighed(experts, torch.special.log_ndtr((limit - experts.mean[..., output]) / sd))
 
 
 def log_expected_improvement(mean: Tensor, sd: Tensor, best: float) -> Tensor:

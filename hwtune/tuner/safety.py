@@ -1,11 +1,11 @@
-"""Which settings may be tried: the chance of breaking the bound is a constraint on probes, not only on the answer.
+"""Which settings may be tried: the chance of going wrong is a constraint on probes, not only on the answer.
 
-A probe is safe when μ + z sd of its slowdown stays inside the bound, z the normal quantile of 1 - `max_risk`; likewise
-for power. The default is safe by definition, and the physical prior knows that a lower cap costs at most in proportion
-to the clock. When nothing safe is worth a measurement, the safe set is expanded from its edge: the probe that is
-likelier than not to hold, and of those the one that teaches most about the bound; when nothing has even a fair
-chance, the search has converged (Sui et al., SafeOpt, ICML 2015;
-Fiedler et al., arXiv 2403.12948, on why the filter is not called a guarantee).
+What is *recommended* must keep the bound with probability 1 - `max_risk`. A *probe* may be slower for once, but not by
+more than twice what is allowed, and that with a probability of 1 - 4 `max_risk`: a bound of 5 % could never be explored
+up to its edge if measuring beyond it were forbidden. When nothing of the kind promises anything, the safe set is
+expanded at its edge: to a probe that is likelier than not tolerable, almost surely not far beyond, and promises more.
+When there is no such probe either, the search has converged (Sui et al., SafeOpt, ICML 2015; Fiedler et al., arXiv
+2403.12948, on why such a filter is not called a guarantee). The default is safe by definition.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from torch import Tensor
 from hwtune.domain.objective import Bound
 from hwtune.tuner.acquisition import Outlook
 
-_EDGE = 0.5  # least chance of holding that a probe at the edge needs
-_HOPELESS = 0.25  # below this chance of holding nothing is tried
-_STEEPNESS = 20.0  # how fast the acquisition falls beyond the safe set, per unit of log probability
+TOLERABLE = 2.0  # a probe may be so many times as much slower as is allowed
+FAR = 5.0  # and beyond this it is far beyond
+EDGE_RISK = 0.4  # of a probe at the edge being more than tolerable
+FAR_RISK = 0.1  # of its being far beyond
+_STEEPNESS = 20.0  # how fast the acquisition falls beyond what is allowed, per unit of log probability
 
 
 def bounded(bound: Bound) -> bool:
@@ -28,21 +30,21 @@ def bounded(bound: Bound) -> bool:
     return bound.max_slowdown is not None or bound.max_power_w is not None
 
 
+def probe_risk(max_risk: float) -> float:
+    """Largest accepted probability that a probe is more than tolerable."""
+    return min(4.0 * max_risk, EDGE_RISK)
+
+
 def safe(outlook: Outlook, max_risk: float) -> Tensor:
     """Which rows keep the bound with probability 1 - `max_risk` (`b`, bool)."""
-    return outlook.log_feasible >= math.log1p(-max_risk)
+    return holds(outlook.log_feasible, max_risk)
 
 
-def barrier(outlook: Outlook, max_risk: float) -> Tensor:
-    """Differentiable penalty, 0 on safe rows, that leads gradient steps back to them (`b`)."""
-    return _STEEPNESS * torch.clamp_max(outlook.log_feasible - math.log1p(-max_risk), 0.0)
+def holds(log_probability: Tensor, risk: float) -> Tensor:
+    """Which of these probabilities are at least 1 - `risk` (`b`, bool)."""
+    return log_probability >= math.log1p(-risk)
 
 
-def hopeless(outlook: Outlook) -> Tensor:
-    """Which rows break the bound so likely that not even the safe set is expanded there (`b`, bool)."""
-    return outlook.log_feasible < math.log(_HOPELESS)
-
-
-def edge(outlook: Outlook) -> Tensor:
-    """What a probe beyond the safe set teaches (`b`): deviation of the slowdown, where the bound likely holds."""
-    return outlook.slowdown_sd.log() + _STEEPNESS * torch.clamp_max(outlook.log_feasible - math.log(_EDGE), 0.0)
+def barrier(log_probability: Tensor, risk: float) -> Tensor:
+    """Differentiable penalty, 0 where `holds`, that leads gradient steps back there (`b`)."""
+    return _STEEPNESS * torch.clamp_max(log_probability - math.log1p(-risk), 0.0)

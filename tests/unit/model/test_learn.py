@@ -149,7 +149,7 @@ def test_kinds_and_signatures_are_learned_apart() -> None:
     assert [(each.label, each.roles) for each in found] == [
         ("b", ("frequency",)),
         ("a", ("frequency",)),
-        ("b", ("frequency", "active_cpus")),
+        ("b", ("active_cpus", "frequency")),
     ]
     assert [len(each.mean) for each in found] == [2 * len(names(each.roles)) for each in found]
     assert torch.equal(found[0].mean, learn(histories[1:2])[0].mean)

@@ -95,7 +95,7 @@ def test_the_shipped_prior_is_small_names_its_sources_and_fits() -> None:
         assert any(each.label.split("/")[0] == entry.name for each in shipped.components)
     assert {each.label.split("/")[0] for each in shipped.components} == {entry.name for entry in shipped.trained_on}
     assert len(components_of(None)) == len(shipped.components)
-    for roles in (("frequency",), ("frequency", "active_cpus")):
+    for roles in (("frequency",), ("active_cpus", "frequency")):
         mixture = fitting(components_of(None), roles)  # type: ignore[arg-type]
         assert sum(each.weight for each in mixture) == pytest.approx(1.0)
 

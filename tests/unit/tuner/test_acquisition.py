@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tuner_values import LAPTOP, LEVELS, managed, trials_of
 
 from hwtune.domain.objective import Bound, Objective
-from hwtune.model.fit import fit
-from hwtune.model.surrogate import Posterior
+from hwtune.model.fit import learn_from
+from hwtune.model.mixture import Mixture
 from hwtune.tuner.acquisition import Judge, log_expected_improvement, log_h
 
 SETTINGS = [
@@ -27,8 +27,8 @@ SETTINGS = [
 
 
 @pytest.fixture(scope="module")
-def posterior() -> Posterior:
-    return fit(LAPTOP, trials_of(SETTINGS, managed))
+def posterior() -> Mixture:
+    return learn_from(LAPTOP, trials_of(SETTINGS, managed), ())
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -87,7 +87,7 @@ def test_it_ranks_candidates_as_noisy_ei_by_sampling_does() -> None:
 
 @pytest.mark.parametrize("bound", [Bound(), Bound(max_slowdown=0.1), Bound(max_slowdown=0.3, max_power_w=18.0)])
 @pytest.mark.parametrize("objective", list(Objective))
-def test_the_gradient_agrees_with_central_differences(posterior: Posterior, objective: Objective, bound: Bound) -> None:
+def test_the_gradient_agrees_with_central_differences(posterior: Mixture, objective: Objective, bound: Bound) -> None:
     """To 1e-5 relative, in float64, over every column of a relaxed row."""
     judge = Judge(posterior, objective, bound)
 
@@ -95,7 +95,7 @@ def test_the_gradient_agrees_with_central_differences(posterior: Posterior, obje
         outlook = judge.outlook(x)
         return log_expected_improvement(outlook.mean, outlook.sd, -0.05) + outlook.log_feasible
 
-    encoding = posterior.surrogate.encoding
+    encoding = posterior.physics.surrogate.encoding
     rows = encoding.encode([LAPTOP.default | {"max": 2_700_000, "epp": "power"}, LAPTOP.default | {"max": 1_500_000}])
     x = encoding.settle(0.7 * rows + 0.3 * encoding.encode([LAPTOP.default | {"boost": "0", "epp": "balance_power"}]))
     (gradient,) = torch.autograd.grad(value(x.requires_grad_()).sum(), x)
@@ -109,16 +109,16 @@ def test_the_gradient_agrees_with_central_differences(posterior: Posterior, obje
             assert gradient[row, column].item() == pytest.approx(slope, rel=1e-5, abs=1e-5 * scale)
 
 
-def test_the_objective_is_a_sum_of_the_outputs(posterior: Posterior) -> None:
-    rows = posterior.surrogate.encoding.encode(SETTINGS[1:])
+def test_the_objective_is_a_sum_of_the_outputs(posterior: Mixture) -> None:
+    rows = posterior.physics.surrogate.encoding.encode(SETTINGS[1:])
     time = Judge(posterior, Objective.TIME, Bound()).outlook(rows).mean
     energy = Judge(posterior, Objective.ENERGY, Bound()).outlook(rows).mean
     edp = Judge(posterior, Objective.EDP, Bound()).outlook(rows).mean
     assert torch.allclose(edp, energy + time)
 
 
-def test_feasibility_follows_the_bound(posterior: Posterior) -> None:
-    rows = posterior.surrogate.encoding.encode([LAPTOP.default | {"max": level} for level in LEVELS])
+def test_feasibility_follows_the_bound(posterior: Mixture) -> None:
+    rows = posterior.physics.surrogate.encoding.encode([LAPTOP.default | {"max": level} for level in LEVELS])
     chance = Judge(posterior, Objective.ENERGY, Bound(max_slowdown=0.2)).outlook(rows).log_feasible.exp()
     assert chance[0] < 0.01
     assert chance[-1] > 0.99

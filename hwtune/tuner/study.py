@@ -1,0 +1,122 @@
+"""One problem with all that is known of it: the posterior, the judge of it, and the settings around."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from hwtune.domain.knob import ChoiceKnob, Setting, Value
+from hwtune.domain.problem import Problem
+from hwtune.domain.trial import LogNormal, Prediction, Proposal, Reason, Trial, TrialStatus
+from hwtune.model.fit import learn_from
+from hwtune.model.learned import Component
+from hwtune.tuner.acquisition import Judge, Outlook
+from hwtune.tuner.ceilings import with_ceilings
+from hwtune.tuner.liveness import Liveness, liveness
+from hwtune.tuner.relaxation import Acquisition
+from hwtune.tuner.safety import holds
+from hwtune.tuner.search import Neighbourhood, search
+
+
+class Study:
+    """One problem with what was measured of it.
+
+    Args:
+        problem: what is to be solved.
+        trials: what was measured.
+        prior: what earlier trials taught.
+    """
+
+    def __init__(self, problem: Problem, trials: Sequence[Trial], prior: tuple[Component, ...] = ()) -> None:
+        space = with_ceilings(problem.space, trials)
+        self.problem = replace(problem, space=space)
+        self.posterior = learn_from(space, trials, prior)
+        self.encoding = self.posterior.physics.surrogate.encoding
+        self.neighbourhood = Neighbourhood(self.encoding)
+        self.judge = Judge(self.posterior, problem.objective, problem.bound)
+        self.default = self.legal(space.default)
+        self.tried = {self.legal(setting) for trial in trials for setting in (trial.setting, trial.requested)}
+        measured = (self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.OK)
+        self.measured = list(dict.fromkeys([self.default, *measured]))
+        self.has_trials = bool(trials)
+        self._seed = problem.seed * 1009 + len(trials)
+
+    def legal(self, setting: Mapping[str, Value]) -> Setting:
+        """The canonical setting on offer nearest to an effective one, which firmware may have clamped oddly."""
+        return self.neighbourhood.legal(self.encoding.decode(self.encoding.encode([setting])[0]))
+
+    def outlook(self, settings: Sequence[Setting]) -> Outlook:
+        """What is expected of settings."""
+        with torch.no_grad():
+            return self.judge.outlook(self.encoding.encode(settings))
+
+    def within(self, setting: Setting, times: float, risk: float) -> bool:
+        """Whether a setting is at most `times` as much slower as allowed, but for this risk."""
+        with torch.no_grad():
+            return bool(holds(self.judge.log_within(self.encoding.encode([setting]), times), risk))
+
+    def incumbent(self) -> Setting:
+        """The best posterior mean among measured settings that probably hold the bound, the default among them."""
+        outlook = self.outlook(self.measured)
+        holds = outlook.log_feasible >= math.log(0.5)
+        cost = torch.where(holds, outlook.mean, math.inf) if holds.any() else -outlook.log_feasible
+        return self.measured[int(cost.argmin())]
+
+    def liveness(self) -> Liveness:
+        """Whether the model may act: the physics in full where it decides, else what can be asked of the mixture."""
+        physics = self.posterior.physics
+        return liveness(physics, None if self.posterior.weights["physics"] > 0.5 else self.posterior)
+
+    def search(
+        self, worth: Acquisition, near: Sequence[Setting], *, without: Collection[Setting] = (), parsimony: float = 0.0
+    ) -> list[tuple[float, Setting]]:
+        """Legal settings by what they are worth, best first."""
+        generator = torch.Generator().manual_seed(self._seed)
+        starts = list(dict.fromkeys(near))
+        return search(self.neighbourhood, worth, starts, without=without, parsimony=parsimony, generator=generator)
+
+    def predict(self, settings: Sequence[Setting]) -> list[Prediction]:
+        """The next trial at settings, its noise included; without trials, relative to the default (1 s, 1 J)."""
+        seen = self.posterior.seen
+        runs = seen.runs.median().reshape(1) if len(seen.runs) else torch.ones(1, dtype=torch.float64)
+        with torch.no_grad():
+            mean, covariance = self.posterior.predict_trial(self.encoding.encode(settings), runs, level=self.has_trials)
+        mean = mean + seen.level
+        sensed = bool(torch.isfinite(seen.y[:, 1]).any()) if len(seen.y) else self.problem.objective.needs_energy
+        return [
+            Prediction(
+                time_s=LogNormal(mean_log=m[0].item(), sd_log=v[0, 0].clamp_min(0.0).sqrt().item()),
+                energy_j=LogNormal(mean_log=m.sum().item(), sd_log=v.sum().clamp_min(0.0).sqrt().item())
+                if sensed
+                else None,
+            )
+            for m, v in zip(mean, covariance, strict=True)
+        ]
+
+    def proposal(self, setting: Setting, reason: Reason, *, score: float | None = None, status: str = "ok") -> Proposal:
+        """A setting with what is expected of it."""
+        return Proposal(
+            setting=setting,
+            reason=reason,
+            predicted=self.predict([setting])[0],
+            probability_feasible=self.outlook([setting]).log_feasible.exp().item(),
+            score=score,
+            importance=self.importance(setting),
+            status=status,
+        )
+
+    def importance(self, setting: Setting) -> dict[str, float]:
+        """Per knob, how far the log objective would move over its range at the gradient's slope here."""
+        x = self.encoding.encode([setting]).requires_grad_()
+        (slope,) = torch.autograd.grad(self.judge.outlook(x).mean.sum(), x)
+        slope = slope[0] * self.encoding.span
+        importance: dict[str, float] = {}
+        for knob in self.problem.space.knobs:
+            part = slope[self.encoding.columns[knob.name]]
+            reach = part.max() - part.min() if isinstance(knob, ChoiceKnob) else part.abs().sum()
+            active = self.problem.space.active(knob, setting)
+            importance[knob.name] = reach.item() if active else 0.0
+        return importance

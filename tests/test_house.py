@@ -53,7 +53,18 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 
 
 def test_what_a_verb_loads_below_the_planner_has_no_torch() -> None:
-    rooms = ("cli.tuning", "cli.tune_json", "cli.tune_table", "cli.why", "cli.probe_document", "report.html")
+    rooms = (
+        "cli.tuning",
+        "cli.replay_run",
+        "cli.sweep_open",
+        "cli.sweep_result",
+        "cli.gradcheck_open",
+        "cli.tune_json",
+        "cli.tune_table",
+        "cli.why",
+        "cli.probe_document",
+        "report.html",
+    )
     imports = ", ".join(f"hwtune.{room}" for room in rooms)
     program = f"import sys, {imports}; print(sorted({{'torch', 'gpytorch', 'botorch'}} & set(sys.modules)))"
     assert run(sys.executable, "-c", program).stdout.strip() == "[]"

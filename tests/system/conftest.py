@@ -15,6 +15,9 @@ from rig.build import missing
 from rig.machine import Rig
 from rig.packages import may_install
 from rig.quota import find_hierarchy
+from rig.standing import Standing, pytest_collection_modifyitems, pytest_terminal_summary, report_lost, rig
+
+__all__ = ["pytest_collection_modifyitems", "pytest_terminal_summary", "rig", "standing_rig"]
 
 
 def why_no_rig() -> str | None:
@@ -31,22 +34,11 @@ def why_no_rig() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def rig() -> Iterator[Rig]:
-    """The session's one boot. Every test finds it as the boot left it, see `_put_back`."""
+def standing_rig(pytestconfig: pytest.Config) -> Iterator[Standing]:
+    """The session's machine, booted when the first test wants it."""
     if reason := why_no_rig():
         pytest.skip(reason)
-    # Three quarters of a host core for each vCPU: as fast as two cores can keep steady.
-    with Rig(share=0.75, may_fetch=may_install()) as booted:
-        yield booted
-
-
-@pytest.fixture(autouse=True)
-def _put_back(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a test with the rig: as the boot left it, on battery, without a firmware limit, P-states that matter."""
-    yield
-    if "rig" in request.fixturenames:
-        booted: Rig = request.getfixturevalue("rig")
-        booted.set_highest_pstate(0)
-        booted.set_ac(False)
-        booted.set_throttle(True)
-        booted.restore_cpufreq()
+    # Half a host core for each vCPU: with three quarters, runs of the same work differed twice as much.
+    standing = Standing(lambda: Rig(share=0.5, may_fetch=may_install()), report_lost(pytestconfig))
+    yield standing
+    standing.close()

@@ -55,7 +55,7 @@ def remains() -> list[str]:
             words = line.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"hwtune-rig" in words or b"rig.helper" in words:
+        if b"hwtune-rig,debug-threads=on" in words or b"rig.helper" in words:
             found.append(line.parent.name + " " + words[0].decode())
     return found
 

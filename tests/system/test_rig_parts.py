@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rig import quota
 from rig.chip import IDLE_MW, PSTATES, REGISTER_PORTS
+from rig.guest.agent import Agent, Job
 from rig.machine import Rig
 from rig.quota import Hierarchy, VcpuQuotas, find_hierarchy, period_for, remove_group
 from rig.silicon import Silicon
@@ -114,6 +115,16 @@ def test_energy_of_work_has_its_minimum_at_2000_mhz() -> None:
     best = min(energy, key=energy.__getitem__)
     assert best in (1600, 2000)
     assert 1 - energy[2000] / energy[3600] == pytest.approx(0.28, abs=0.02)
+
+
+def test_agent_takes_an_end_of_output_after_the_end_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both can be in one batch of events, in this order; PID 1 must not fall over it."""
+    agent, job = Agent.__new__(Agent), Job.__new__(Job)
+    job.pipes = {}  # `finish` has emptied and closed them
+    sent: list[object] = []
+    monkeypatch.setattr(Agent, "send", lambda *args, **kwargs: sent.append((args, kwargs)))
+    agent.on_output(job, "stdout")
+    assert sent == []
 
 
 def test_table_text_follows_the_topology() -> None:

@@ -23,17 +23,18 @@ class Descriptors:
 
     ram: int
     monitor: int
+    examiner: int
     agent: int
     planner: int
 
     def all(self) -> tuple[int, ...]:
-        return (self.ram, self.monitor, self.agent, self.planner)
+        return (self.ram, self.monitor, self.examiner, self.agent, self.planner)
 
 
 def qemu_command(
     images: Images, fds: Descriptors, *, cpus: int, memory_mb: int, python: Path, out: Path | None
 ) -> list[str]:
-    """The whole command. Standard output is the guest's serial console.
+    """The whole command. Standard input and output are the guest's serial console, see `diagnosis` for the input.
 
     Args:
         images: What to boot.
@@ -46,7 +47,7 @@ def qemu_command(
     command = [
         # QEMU dies with the rig even when that is killed
         *(tool("setpriv"), "--pdeathsig", "KILL", tool("qemu-system-x86_64")),
-        *("-name", "hwtune-rig", "-nodefaults", "-no-user-config", "-display", "none"),
+        *("-name", "hwtune-rig,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
         # no exit before the monitor's client has read that the guest went down (see Qmp)
         *("-no-reboot", "-no-shutdown"),
         *("-M", "q35,memory-backend=ram", "-m", f"{memory_mb}M", "-smp", str(cpus)),
@@ -55,9 +56,12 @@ def qemu_command(
         *("-accel", "tcg,thread=multi", "-cpu", "max,vendor=GenuineIntel"),
         *("-object", f"memory-backend-file,id=ram,size={memory_mb}M,mem-path=/proc/self/fd/{fds.ram},share=on"),
         *("-acpitable", f"file={_escape(images.acpi_table)}"),
-        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+        *("-chardev", "stdio,id=console,signal=off,mux=on", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=monitor,fd={fds.monitor}", "-mon", "chardev=monitor,mode=control"),
-        *("-device", "virtio-serial-pci"),
+        *("-chardev", f"socket,id=examiner,fd={fds.examiner}", "-mon", "chardev=examiner,mode=control"),
+        # without ioeventfd: with it a write of the guest can wait for ever for a wake-up that was lost (seen by others
+        # on emulated machines with few host CPUs; the likeliest cause of a guest that once stopped answering here)
+        *("-device", "virtio-serial-pci,ioeventfd=off"),
         *("-chardev", f"socket,id=agent,fd={fds.agent}"),
         *("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}"),
         *("-chardev", f"socket,id=planner,fd={fds.planner}"),
@@ -77,6 +81,9 @@ def kernel_command_line(images: Images, *, python: Path, out: Path | None) -> st
         # TCG's time stamp counter is the host's, so it is steady; the watchdog that would distrust it under throttling
         # falls back to a timer whose every read costs an exit from the vCPU
         "tsc=reliable",
+        # a kernel that hangs is to say where: on the console, which `diagnosis` reads
+        *("sysctl.kernel.hung_task_timeout_secs=30", "sysctl.kernel.hung_task_all_cpu_backtrace=1"),
+        *("softlockup_all_cpu_backtrace=1", "sysrq_always_enabled"),
         f"memmap={TELEMETRY_SIZE // 1024}K${TELEMETRY_ADDRESS:#x}",
         f"rig.modules={_quote(images.modules)}",
         f"rig.python={_quote(python)}",

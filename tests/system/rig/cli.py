@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
-        if error.console:
-            print(error.console, file=sys.stderr)
+        for part in error.evidence():
+            print(part, file=sys.stderr)
         return RIG_FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rig.errors import RigError, RigTimeout
+from rig.errors import RigError, RigHung, RigTimeout
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
@@ -35,9 +35,22 @@ class Result:
 
 
 class Link:
-    """One connection to the guest's agent; a thread of its own sorts what comes."""
+    """One connection to the guest's agent; a thread of its own sorts what comes.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Attributes:
+        lost: Why nothing more is asked of this guest, once it was found hung or gone; the caller of that moment and
+            every later one gets it at once.
+    """
+
+    def __init__(self, sock: socket.socket, examine: Callable[[str], RigHung]) -> None:
+        """Takes over the line.
+
+        Args:
+            sock: This end of it.
+            examine: Makes the error for an agent that does not answer, from a line that says so.
+        """
+        self.lost: RigError | None = None
+        self._examine = examine
         self._sock = sock
         self._lock = threading.Lock()
         self._next_id = 1
@@ -58,26 +71,47 @@ class Link:
 
         Raises:
             OSError: The guest's kernel refused it, with the guest's errno.
-            RigTimeout: No answer in time.
+            RigHung: No answer in time.
+            RigError: The guest went down.
         """
         inbox, request_id = self.send(op, **arguments)
         try:
-            return answer(inbox, timeout_s)
+            return self.answer(inbox, timeout_s)
         finally:
             self.forget(request_id)
+
+    def answer(self, inbox: queue.SimpleQueue[dict[str, Any] | None], timeout_s: float) -> Any:
+        """The value of the next answer; see `call` for what it raises."""
+        try:
+            message = inbox.get(timeout=timeout_s)
+        except queue.Empty:
+            self.lost = self._examine(f"the guest's agent did not answer in {timeout_s:g} s")
+            raise self.lost from None
+        if message is None:
+            raise self.gone("the guest went down")
+        if "errno" in message:
+            raise OSError(message["errno"], f"{message['text']} (in the guest)")
+        return message["started"] if "started" in message else message["value"]
+
+    def gone(self, message: str) -> RigError:
+        """The error for the end of the line, which is remembered."""
+        self.lost = RigError(message)
+        return self.lost
 
     def send(self, op: str, **arguments: Any) -> tuple[queue.SimpleQueue[dict[str, Any] | None], int]:
         """Sends a request; its answers will come to the returned queue, None at the end of the line."""
         inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        if isinstance(self.lost, RigHung):
+            raise self.lost
         with self._lock:
             if self._closed:
-                raise RigError("the guest is gone")
+                raise self.gone("the guest is gone")
             request_id, self._next_id = self._next_id, self._next_id + 1
             self._inboxes[request_id] = inbox
             try:
                 self._sock.sendall(json.dumps({"id": request_id, "op": op, **arguments}).encode() + b"\n")
             except OSError as error:
-                raise RigError("the guest is gone") from error
+                raise self.gone("the guest is gone") from error
         return inbox, request_id
 
     def forget(self, request_id: int) -> None:
@@ -101,19 +135,6 @@ class Link:
             inboxes = list(self._inboxes.values())
         for inbox in inboxes:
             inbox.put(None)
-
-
-def answer(inbox: queue.SimpleQueue[dict[str, Any] | None], timeout_s: float) -> Any:
-    """The value of the next answer; see `Link.call` for what it raises."""
-    try:
-        message = inbox.get(timeout=timeout_s)
-    except queue.Empty:
-        raise RigTimeout(f"the guest's agent did not answer in {timeout_s:g} s") from None
-    if message is None:
-        raise RigError("the guest went down")
-    if "errno" in message:
-        raise OSError(message["errno"], f"{message['text']} (in the guest)")
-    return message["started"] if "started" in message else message["value"]
 
 
 class Job:
@@ -150,7 +171,7 @@ class Job:
         self._result: Result | None = None
         self._inbox, self._id = link.send("start", argv=list(argv), cwd=cwd, env=dict(env), stdin=data)
         self.argv = list(argv)
-        self.pid: int = answer(self._inbox, 60.0)
+        self.pid: int = link.answer(self._inbox, 60.0)
 
     @property
     def stdout(self) -> str:
@@ -178,6 +199,7 @@ class Job:
 
         Raises:
             RigTimeout: It did not end in `timeout_s` seconds; its process group has been killed.
+            RigHung: That could not even be asked for, because the guest does not answer.
             RigError: The guest went down.
         """
         self._drain(timeout_s)
@@ -201,7 +223,7 @@ class Job:
 
     def _take(self, message: dict[str, Any] | None) -> None:
         if message is None:
-            raise RigError(f"the guest went down while it ran {' '.join(self.argv)}")
+            raise self._link.gone(f"the guest went down while it ran {' '.join(self.argv)}")
         if "exit" in message:
             self._link.forget(self._id)
             self._result = Result(

@@ -18,12 +18,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from rig.boot import Descriptors, qemu_command
 from rig.build import GUEST, build
 from rig.chip import MAX_CPUS, PSTATES, TELEMETRY_ADDRESS, Topology, published_energy_j
-from rig.errors import RigError
+from rig.diagnosis import examine
+from rig.errors import RigError, RigHung
 from rig.link import Job, Link, OnOutput, Result
 from rig.planner_port import PlannerPort
 from rig.quota import find_hierarchy, group_of, remove_group, require_hierarchy
@@ -95,6 +96,7 @@ class Rig:
         self._helper: subprocess.Popen[str] | None = None
         self._ram = -1
         self._console = b""
+        self._console_fd = -1
         self._planner_log = b""
         self._at_boot: dict[str, str] = {}
 
@@ -125,18 +127,20 @@ class Rig:
         images = build(self._cpus, self._topology, may_fetch=self._may_fetch)
         started = time.monotonic()
         console = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        self._stack.callback(self._keep_console, console)
-        monitor, agent, planner = (self._socket_pair() for _ in range(3))
+        self._console_fd = console.fileno()
+        self._stack.callback(self._keep_console)
+        monitor, examiner, agent, planner = (self._socket_pair() for _ in range(4))
         ram = self._ram = os.memfd_create("hwtune-rig-ram")
         self._stack.callback(os.close, ram)
         os.ftruncate(ram, self._memory_mb << 20)
-        fds = Descriptors(ram=ram, monitor=monitor[1].fileno(), agent=agent[1].fileno(), planner=planner[1].fileno())
+        ports = {"monitor": monitor, "examiner": examiner, "agent": agent, "planner": planner}
+        fds = Descriptors(ram=ram, **{name: pair[1].fileno() for name, pair in ports.items()})
         command = qemu_command(
             images, fds, cpus=self._cpus, memory_mb=self._memory_mb, python=self.python, out=self._out
         )
         qemu = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=console,
             stderr=subprocess.STDOUT,
             pass_fds=fds.all(),
@@ -146,13 +150,13 @@ class Rig:
             self._stack.callback(_remove_groups, qemu.pid)
         self._stack.callback(self._end_helper)
         self._stack.callback(_end_process, qemu)
-        for pair in (monitor, agent, planner):
+        for pair in ports.values():
             pair[1].close()  # QEMU's ends are QEMU's now, so that its end is seen as the end of the line
         self._start_helper(qemu.pid, monitor[0], ram)
         monitor[0].close()
-        self._link = Link(agent[0])
+        self._link = Link(agent[0], lambda message: self._hung(message, qemu, examiner[0]))
         self._start_planner(planner[0])
-        self._await_agent(console)
+        self._await_agent()
         self.set_throttle(True)
         self._at_boot = self.cpufreq()
         self.boot_s = time.monotonic() - started
@@ -195,10 +199,9 @@ class Rig:
         self._stack.callback(self._keep_planner_log, log)
         self._stack.callback(port.close)
 
-    def _await_agent(self, console: Any) -> None:
+    def _await_agent(self) -> None:
         assert self._link is not None
         if self._link.wait_ready(_BOOT_TIMEOUT_S) is None:
-            self._keep_console(console)
             raise RigError("the guest did not come up", console=self.console(lines=25))
 
     def _end_helper(self) -> None:
@@ -223,17 +226,27 @@ class Rig:
         except OSError as error:
             raise RigError("the rig's silicon has ended", console=self.console(lines=25)) from error
 
-    def _keep_console(self, file: Any) -> None:
-        file.seek(0)
-        self._console = file.read()
+    def _keep_console(self) -> None:
+        self._console, self._console_fd = self._console_so_far(), -1
 
-    def _keep_planner_log(self, file: Any) -> None:
+    def _console_so_far(self) -> bytes:
+        if self._console_fd < 0:
+            return self._console
+        # QEMU shares the file's offset, so that must stay where it is
+        return os.pread(self._console_fd, os.fstat(self._console_fd).st_size, 0)
+
+    def _hung(self, message: str, qemu: subprocess.Popen[bytes], monitor: socket.socket) -> RigHung:
+        """The error for a guest that does not answer, with all that can be found out about it in 10 to 20 s."""
+        emulator = examine(qemu, self._helper, monitor, self._cpus, self.console)
+        return RigHung(message, emulator=emulator, console=self.console(lines=250))
+
+    def _keep_planner_log(self, file: IO[bytes]) -> None:
         file.seek(0)
         self._planner_log = file.read()
 
     def console(self, *, lines: int | None = None) -> str:
-        """The kernel's console, known after the end (or a failed boot); the last `lines` of it."""
-        text = self._console.decode(errors="replace").replace("\r", "").splitlines()
+        """The kernel's console so far; the last `lines` of it."""
+        text = self._console_so_far().decode(errors="replace").replace("\r", "").splitlines()
         return "\n".join(text if lines is None else text[-lines:])
 
     def planner_log(self) -> str:
@@ -259,6 +272,15 @@ class Rig:
         if self._planner_command is not None:
             env["HWTUNE_PLANNER_COMMAND"] = shlex.join([str(self.python), "-I", "-S", str(GUEST / "relay.py")])
         return {**env, **self._extra_env}
+
+    @property
+    def lost(self) -> RigError | None:
+        """Why this machine is of no more use, if a call has found it hung or gone."""
+        return self._connected().lost
+
+    def ping(self, timeout_s: float = 20.0) -> None:
+        """Makes sure that the guest answers; RigHung or another RigError when it does not."""
+        self._connected().call("read", path="/proc/uptime", timeout_s=timeout_s)
 
     def start(
         self,
@@ -304,6 +326,13 @@ class Rig:
         """What can be set there, of all policies and governors, to compare before with after."""
         policies = [f"{CPUFREQ}/policy*/scaling_{name}" for name in ("governor", "min_freq", "max_freq", "setspeed")]
         return self.snapshot(*policies, f"{CPUFREQ}/boost", *(f"{CPUFREQ}/{g}/*" for g in _TUNABLE_GOVERNORS))
+
+    def put_back(self) -> None:
+        """As the boot left it: on battery, no firmware limit, P-states that matter, governors and limits."""
+        self.set_highest_pstate(0)
+        self.set_ac(False)
+        self.set_throttle(True)
+        self.restore_cpufreq()
 
     def restore_cpufreq(self) -> None:
         """Puts governors and limits back to those of the boot, for the next test."""
@@ -352,6 +381,8 @@ _TUNABLE_GOVERNORS = ("ondemand", "conservative", "schedutil")
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:
     """The guest keeps nothing, so there is nothing to shut down in order."""
+    assert process.stdin is not None
+    process.stdin.close()
     process.terminate()
     try:
         process.wait(timeout=5)

@@ -140,7 +140,9 @@ class Agent:
         return {"value": found}
 
     def on_output(self, job: Job, name: str) -> None:
-        pipe = job.pipes[name]
+        pipe = job.pipes.get(name)
+        if pipe is None:
+            return  # its end was in the same batch of events, and the death of the job came first
         data = pipe.read(65536)
         if data:
             self.send(job.id, stream=name, data=base64.b64encode(data).decode())

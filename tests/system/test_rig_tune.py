@@ -83,8 +83,8 @@ def test_what_is_recommended_has_most_of_the_headroom(rig: Rig, load: str, objec
     print(f"{load} {objective}: sweep {[round(cost - sweep[0], 3) for cost in sweep]}")
     print(f"best {best}, recommended {said['recommended'][-1]}, verdict {said['verdict']}")
     print(f"headroom {1 - math.exp(oracle - default):.1%}, share {(default - chosen) / (default - oracle):.2f}")
-    # Runs of the same work differ by a tenth and more where the host's cores are shared, so it fails when fresh repeats,
-    # compared round by round, say that the share is below 80 %, not when they cannot tell.
+    # Runs of the same work differ by a tenth and more where the host's cores are shared, so it fails when fresh
+    # repeats, compared round by round, say that the share is below 80 %, not when they cannot tell.
     headroom = [d - o for d, o in zip(rounds[0], rounds[1], strict=True)]
     beyond = [(d - c) - SHARE * (d - o) for d, o, c in zip(*rounds, strict=True)]
     assert upper(headroom) > 0.1

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Protocol
 
 from hwtune.domain.errors import Unsupported
 from hwtune.domain.knob import Setting
 from hwtune.domain.problem import Problem
-from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus
+from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus, common_features
 from hwtune.knobs.transaction import Transaction
 from hwtune.workload.verdict import Verdict, abba, judge
 
@@ -167,7 +166,7 @@ class Session:
             setting=space.canonical(proposal.setting | effective.only(space.names)),
             requested=proposal.setting,
             runs=runs,
-            context=_common_features(runs),
+            context=common_features(runs),
             reason=proposal.reason,
             status=self._work.status,
         )
@@ -240,9 +239,3 @@ class Session:
     def _known(self) -> list[Trial]:
         """What was measured; a prediction is never learned from."""
         return [decision.trial for decision in self.decisions if decision.trial.status is not TrialStatus.PREDICTED]
-
-
-def _common_features(runs: Sequence[Run]) -> dict[str, float]:
-    """Features that every run has, averaged."""
-    common = set(runs[0].features).intersection(*(run.features for run in runs))
-    return {name: fmean(run.features[name] for run in runs) for name in sorted(common)}

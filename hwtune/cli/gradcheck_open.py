@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from hwtune.cli.host import OpenHost
 from hwtune.cli.progress import Quiet, Spoken
-from hwtune.cli.tuning import choose_knobs
+from hwtune.cli.tuning import choose_knobs, command_work
 from hwtune.domain.errors import Unsupported, UsageError
 from hwtune.domain.knob import RangeKnob, Setting, Value
 from hwtune.domain.objective import Bound
@@ -24,7 +24,7 @@ from hwtune.knobs.transaction import Transaction
 from hwtune.planner.client import Planner
 from hwtune.sensors.collector import Collector
 from hwtune.session import Budget, Session
-from hwtune.workload.command import CommandWorkload, calling_user
+from hwtune.workload.command import CommandWorkload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,9 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
             found.session = Session(
                 problem=problem,
                 transaction=transaction,
-                work=_work(opened, collector, wish),
+                work=command_work(
+                    opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=wish.user
+                ),
                 planner=planner,
                 budget=Budget(evaluations=wish.budget, runs=wanted.runs, verify_blocks=0),
                 now_ns=host.clock.monotonic_ns,
@@ -118,7 +120,14 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
             found.session.explore()
             found.at = place or found.session.chosen
             _look(found, planner)
-            _measure(found, transaction, _work(opened, collector, wish), wish)
+            _measure(
+                found,
+                transaction,
+                command_work(
+                    opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=wish.user
+                ),
+                wish,
+            )
         found.restored = backend.snapshot() == before
     return found
 
@@ -178,18 +187,3 @@ def _measure(found: Checked, transaction: Transaction, work: CommandWorkload, wi
                 blocks=wish.blocks,
             )
         )
-
-
-def _work(opened: OpenHost, collector: Collector, wish: Wish) -> CommandWorkload:
-    host = opened.host
-    return CommandWorkload(
-        runner=host.runner,
-        clock=host.clock,
-        sample=collector.sample,
-        sample_energy=collector.sample_energy,
-        period_s=collector.energy.period_s,
-        command=wish.command or ("simulated",),
-        prepare=wish.prepare,
-        cwd=wish.cwd,
-        user=wish.user or (calling_user() if opened.simulated is None else None),
-    )

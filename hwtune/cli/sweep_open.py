@@ -13,7 +13,7 @@ from hwtune.cli.host import OpenHost
 from hwtune.cli.record import fingerprint
 from hwtune.cli.signals import Terminated, exit_status
 from hwtune.cli.sweep_progress import Progress
-from hwtune.cli.tuning import choose_knobs
+from hwtune.cli.tuning import choose_knobs, command_work
 from hwtune.domain.errors import Unsupported, UsageError
 from hwtune.domain.knob import KnobSpace
 from hwtune.knobs.cpufreq import CpufreqBackend
@@ -121,17 +121,7 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: Progress) -> Iterator[Swee
         if not opened.dry:
             stack.enter_context(transaction)
         table = stack.enter_context(TableFile(wish.out or _default_path(opened, wish), origin, space.knobs))
-        work = CommandWorkload(
-            runner=host.runner,
-            clock=host.clock,
-            sample=collector.sample,
-            sample_energy=collector.sample_energy,
-            period_s=collector.energy.period_s,
-            command=wish.command or ("simulated",),
-            prepare=wish.prepare,
-            cwd=wish.cwd,
-            user=user,
-        )
+        work = command_work(opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=user)
         stack.enter_context(watcher)
         sweeping = Sweeping(
             sweep=Sweep(

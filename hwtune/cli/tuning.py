@@ -212,7 +212,9 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
                 predict=lambda setting: planner.predict(problem, [], [setting])[0],
             )
         else:
-            work = _command_work(opened, collector, wish)
+            work = command_work(
+                opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=wish.user
+            )
         watcher = stack.enter_context(Spoken(evaluations=budget.evaluations) if spoken else Quiet())
         label = opened.workload or shlex.join(wish.command)
         recorder = (
@@ -257,7 +259,16 @@ def _check_energy(energy: EnergySource, problem: Problem) -> None:
         )
 
 
-def _command_work(opened: OpenHost, collector: Collector, wish: Wish) -> CommandWorkload:
+def command_work(
+    opened: OpenHost,
+    collector: Collector,
+    *,
+    command: Sequence[str],
+    prepare: str | None,
+    cwd: str | None,
+    user: str | None,
+) -> CommandWorkload:
+    """The command that a verb measures, on the machine that was opened; a simulated one runs its own workload."""
     host = opened.host
     return CommandWorkload(
         runner=host.runner,
@@ -265,8 +276,8 @@ def _command_work(opened: OpenHost, collector: Collector, wish: Wish) -> Command
         sample=collector.sample,
         sample_energy=collector.sample_energy,
         period_s=collector.energy.period_s,
-        command=wish.command or ("simulated",),
-        prepare=wish.prepare,
-        cwd=wish.cwd,
-        user=wish.user or (calling_user() if opened.simulated is None else None),
+        command=command or ("simulated",),
+        prepare=prepare,
+        cwd=cwd,
+        user=user or (calling_user() if opened.simulated is None else None),
     )

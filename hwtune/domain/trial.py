@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from statistics import median
+from statistics import fmean, median
 
 from hwtune.domain.knob import Setting
 
@@ -111,3 +111,9 @@ class Trial:
         """Median energy of a run, None unless every run has one."""
         energies = [run.energy_j for run in self.runs if run.energy_j is not None]
         return median(energies) if len(energies) == len(self.runs) else None
+
+
+def common_features(runs: Sequence[Run]) -> dict[str, float]:
+    """Features that every run has, averaged."""
+    common = set(runs[0].features).intersection(*(run.features for run in runs))
+    return {name: fmean(run.features[name] for run in runs) for name in sorted(common)}

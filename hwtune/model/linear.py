@@ -56,7 +56,7 @@ class LearnedPosterior:
 
     def _condition(self) -> None:
         missed = self.seen.y - torch.einsum("np,kop->kno", self._phi, self._mean)
-        self._missed = missed.transpose(1, 2).flatten(1)[:, self._kept]  # (k, m)
+        missed = missed.transpose(1, 2).flatten(1)[:, self._kept]  # (k, m)
         blocks = self._residual(self._u, self._u, self._origin) + INTERCEPT_SD**2  # (k, 2, n, n)
         blocks = blocks + torch.diag_embed(self.noise_variance(self.seen.runs))
         total = torch.einsum("np,kopqr,mr->konqm", self._phi, self._worth, self._phi)
@@ -64,8 +64,8 @@ class LearnedPosterior:
         size = 2 * len(self.seen.x)
         total = total.reshape(-1, size, size)[:, self._kept][:, :, self._kept]
         self._factor = torch.linalg.cholesky(total)
-        white = torch.linalg.solve_triangular(self._factor, self._missed.unsqueeze(-1), upper=False).squeeze(-1)
-        self._weights = torch.cholesky_solve(self._missed.unsqueeze(-1), self._factor).squeeze(-1)
+        white = torch.linalg.solve_triangular(self._factor, missed.unsqueeze(-1), upper=False).squeeze(-1)
+        self._weights = torch.cholesky_solve(missed.unsqueeze(-1), self._factor).squeeze(-1)
         log_det = self._factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         self.log_weights = self.log_weights - 0.5 * white.square().sum(-1) - log_det
 
@@ -131,6 +131,6 @@ class LearnedPosterior:
         for name in ("_lengths", "_mean", "_worth", "_amplitude", "_rough", "log_weights"):
             setattr(posterior, name, getattr(self, name)[kept])
         if len(self.seen.x):
-            for name in ("_missed", "_factor", "_weights"):
+            for name in ("_factor", "_weights"):
                 setattr(posterior, name, getattr(self, name)[kept])
         return posterior

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import KnobSpace, RangeKnob, Setting, Value
 from hwtune.domain.problem import Donor
-from hwtune.domain.trial import Run, Trial
+from hwtune.domain.trial import Run, Trial, common_features
 from hwtune.sim.table_filter import parse_where
 from hwtune.sim.table_rows import (
     Line,
@@ -86,7 +86,7 @@ class MeasuredWorkload:
                     setting=setting,
                     requested=setting,
                     runs=tuple(Run(time_s=run.time_s, energy_j=run.energy_j) for run in runs),
-                    context=_mean_features(runs),
+                    context=common_features(runs),
                 )
                 for setting, runs in self.runs.items()
             ),
@@ -262,9 +262,3 @@ def _range(knob: TableKnob, levels: tuple[int, ...], default: int) -> RangeKnob:
         default=default,
         levels=levels,
     )
-
-
-def _mean_features(runs: Sequence[Run]) -> dict[str, float]:
-    """Features that every run has, averaged."""
-    common = set(runs[0].features).intersection(*(run.features for run in runs))
-    return {name: fmean(run.features[name] for run in runs) for name in sorted(common)}

@@ -39,6 +39,18 @@ def loop_cost(rig: Rig, mhz: int, steps: int) -> tuple[float, float]:
     return float(result.stdout), rig.energy_j() - before
 
 
+def cheapest(rig: Rig, levels: tuple[int, ...], steps: int, rounds: int = 6) -> dict[int, tuple[float, float]]:
+    """The least seconds and the least joules of the loop at each clock in MHz, of interleaved runs.
+
+    A busy host only ever adds to a loop's cost, so the least of a few runs is nearest to the machine's own.
+    """
+    costs: dict[int, list[tuple[float, float]]] = {mhz: [] for mhz in levels}
+    for _ in range(rounds):
+        for mhz in levels:
+            costs[mhz].append(loop_cost(rig, mhz, steps))
+    return {mhz: (min(s for s, _ in runs), min(j for _, j in runs)) for mhz, runs in costs.items()}
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -90,12 +102,16 @@ class TestMachine:
         assert rig.read("/proc/pressure/cpu").startswith("some avg10=")
 
     def test_clock_of_the_guest_runs_true(self, rig: Rig) -> None:
-        def uptime() -> float:
-            return float(rig.read("/proc/uptime").split()[0])
+        def uptime() -> tuple[float, float, float]:
+            """The host's clock before, the guest's, the host's after: an answer may be slow, the clock may not."""
+            before = time.monotonic()
+            guest = float(rig.read("/proc/uptime").split()[0])
+            return before, guest, time.monotonic()
 
-        guest, host = uptime(), time.monotonic()
+        start = uptime()
         time.sleep(5)
-        assert (uptime() - guest) / (time.monotonic() - host) == pytest.approx(1, abs=0.03)
+        end = uptime()
+        assert 0.97 * (end[0] - start[2]) < end[1] - start[1] < 1.03 * (end[2] - start[0])
 
 
 class TestCommands:
@@ -153,23 +169,13 @@ class TestPStates:
         with pytest.raises(OSError, match="Invalid argument"):
             rig.write(f"{CPUFREQ}/policy0/scaling_governor", "no-such-governor")
 
-    def test_clock_changes_time_and_power(self, rig: Rig) -> None:
-        fast_s, fast_j = loop_cost(rig, 3600, 150_000)
-        slow_s, slow_j = loop_cost(rig, 1200, 150_000)
-        fast_s = min(fast_s, loop_cost(rig, 3600, 150_000)[0])
-        assert 2.0 < slow_s / fast_s < 5.0  # 3 by the clock; a busy host blurs it
+    def test_clock_changes_time_and_power_and_energy_has_its_minimum_inside(self, rig: Rig) -> None:
+        cost = cheapest(rig, (3600, 2000, 1200), 100_000)
+        (fast_s, fast_j), (_, middle_j), (slow_s, slow_j) = cost.values()
+        assert 2.0 < slow_s / fast_s < 5.0  # 3 by the clock; short shares of a host core lose more to cold caches
         assert fast_j / fast_s > 1.5 * slow_j / slow_s
-
-    def test_energy_has_its_minimum_inside(self, rig: Rig) -> None:
-        # A busy host only ever adds to the cost of a loop, so the cheapest of a few interleaved runs is nearest to the
-        # machine's own; the slowest P-state is far enough off for one run.
-        low = loop_cost(rig, 800, 100_000)[1]
-        top, middle = float("inf"), float("inf")
-        for _ in range(6):
-            top = min(top, loop_cost(rig, 3600, 100_000)[1])
-            middle = min(middle, loop_cost(rig, 2000, 100_000)[1])
-        assert middle < 0.95 * top
-        assert middle < 0.95 * low
+        assert middle_j < 0.95 * fast_j
+        assert middle_j < 0.95 * loop_cost(rig, 800, 100_000)[1]  # far enough off for one run
 
     def test_meter_follows_the_load(self, rig: Rig) -> None:
         path = next(iter(rig.snapshot(METER.replace("*", "[0-9]", 1).replace("power1_*", "power1_average"))))

@@ -69,6 +69,7 @@ def test_what_is_recommended_has_most_of_the_headroom(rig: Rig, load: str, objec
     result = rig.run([*words, *LOADS[load]], timeout_s=600).check()
     assert rig.cpufreq() == before
     said = json.loads(result.stdout)
+    print(f"tune took {result.seconds:.0f} s")
     assert said["restored"] is True
     assert said["simulated"] is False
     assert said["energy_source"].startswith("emulated meter")

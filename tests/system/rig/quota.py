@@ -24,9 +24,9 @@ from rig.chip import PSTATES
 from rig.errors import RigError
 
 _MIN_QUOTA_US = 1000  # the kernel refuses less
-# Shorter bursts lose more to cold caches and to neighbours on the host, most at the lowest P-states: a loop at 2000 MHz,
-# ideally 1.8 times as long as at 3600, took 2.5 times with periods of 20 ms and 1.8 times with 50 ms, in which its
-# energy has the minimum that the chip's table says. Two whole periods fit the meter's window.
+# Shorter bursts lose more to cold caches and to neighbours on the host, most at the lowest P-states: a loop at 2000
+# MHz, ideally 1.8 times as long as at 3600, took 2.5 times with periods of 20 ms and 1.8 times with 50 ms, in which
+# its energy has the minimum that the table of the chip says. Two whole periods fit the window of the meter.
 _MIN_PERIOD_US = 50_000
 
 

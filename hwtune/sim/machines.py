@@ -35,7 +35,7 @@ _LAPTOP = Chip(
     ),
     packages=(
         Package(
-            idle_w=3.2,
+            idle_w=5.5,
             uncore_w=10.0,
             uncore_floor=0.35,
             traffic_w=2.2,

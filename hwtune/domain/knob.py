@@ -53,7 +53,6 @@ class RangeKnob:
         default: the value found on the machine before anything was changed.
         scope: the cpufreq policies it acts on; empty for a global knob.
         active_when: all must hold, else the knob does nothing and is neither written nor learned from.
-        words: kernel words that name some of the values (EPP: `balance_power` = 192); the word is what is written.
     """
 
     name: str
@@ -66,7 +65,6 @@ class RangeKnob:
     step: int = 1
     scope: tuple[int, ...] = ()
     active_when: tuple[Activity, ...] = ()
-    words: tuple[tuple[str, int], ...] = ()
 
     def legal(self, value: Value) -> bool:
         """Whether the kernel takes this value as it is."""

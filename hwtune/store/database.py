@@ -10,12 +10,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, fields, is_dataclass
+from dataclasses import astuple, fields, is_dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from hwtune.domain.errors import StoreError
 from hwtune.domain.knob import Setting, Value
@@ -24,11 +24,17 @@ from hwtune.domain.trial import LogNormal, Prediction, Proposal, Reason, Run, Tr
 from hwtune.store.records import DecisionRecord, Fingerprint, SessionRecord, TrialRecord
 from hwtune.store.schema import decoded, open_database, transaction, translated
 
+
+def _without_donors(problem: object) -> object:
+    """A stored problem whose donors, if an older version wrote some, are passed over."""
+    return {**problem, "donors": ()} if isinstance(problem, dict) else problem
+
+
 _SETTING: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value])
 _NUMBERS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 _WORDS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 _FIGURES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
-_PROBLEM: TypeAdapter[Problem] = TypeAdapter(Problem)
+_PROBLEM: TypeAdapter[Problem] = TypeAdapter(Annotated[Problem, BeforeValidator(_without_donors)])
 
 _MACHINE = tuple(field.name for field in fields(Fingerprint))
 _SESSIONS = f"SELECT session.*, {', '.join(_MACHINE)} FROM session JOIN machine ON machine.id = session.machine"
@@ -68,8 +74,9 @@ class Store:
     def begin_session(
         self, machine: Fingerprint, *, verb: str, workload: str, argv: Sequence[str], problem: Problem
     ) -> int:
-        """Begin a session; its number."""
-        values = (verb, _text(workload), _json([_text(word) for word in argv]), _json(problem), self._now_s())
+        """Begin a session; its number. The problem's donors are not stored: they are trials of other sessions."""
+        words, alone = [_text(word) for word in argv], replace(problem, donors=())
+        values = (verb, _text(workload), _json(words), _json(alone), self._now_s())
         with translated(self._path), transaction(self._connection):
             return self._insert(
                 "INSERT INTO session (machine, verb, workload, argv, problem, started_s) VALUES (?, ?, ?, ?, ?, ?)",
@@ -116,12 +123,6 @@ class Store:
         """All sessions, oldest first."""
         with decoded(self._path):
             return tuple(_session(row) for row in self._connection.execute(f"{_SESSIONS} ORDER BY session.id"))
-
-    def last_session(self) -> SessionRecord | None:
-        """The session begun last, or None."""
-        with decoded(self._path):
-            row = self._connection.execute(f"{_SESSIONS} ORDER BY session.id DESC LIMIT 1").fetchone()
-            return None if row is None else _session(row)
 
     def decisions(self, session: int) -> tuple[DecisionRecord, ...]:
         """The decisions of a session, in order."""

@@ -45,7 +45,7 @@ class SessionRecord:
         verb: `tune`, ….
         workload: what ran, as one would type it.
         argv: the command in words, empty for simulated work.
-        problem: space, objective, bound and seed.
+        problem: space, objective, bound and seed, without donors.
         started_s: Unix time.
         ended_s: Unix time, None while it runs and for ever if it was killed.
         outcome: how it ended, in one word or line; None as long as `ended_s` is.

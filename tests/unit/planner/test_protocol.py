@@ -26,9 +26,7 @@ from hwtune.planner.protocol import (
 
 SPACE = KnobSpace(
     knobs=(
-        RangeKnob(
-            name="max", role="frequency", unit="kHz", low=1, high=3, default=3, levels=(1, 2, 3), words=(("one", 1),)
-        ),
+        RangeKnob(name="max", role="frequency", unit="kHz", low=1, high=3, default=3, levels=(1, 2, 3)),
         ChoiceKnob(
             name="epp",
             role="epp",

@@ -24,7 +24,6 @@ SPACE = KnobSpace(
             levels=(800000, 1400000, 2000000),
             scope=(0, 4),
             active_when=(Activity(knob="governor", values=("performance", 3)),),
-            words=(("least", 800000),),
         ),
     ),
     ordered_pairs=(("max", "max"),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import replace
 from itertools import count
@@ -14,7 +15,7 @@ from store_values import BOX, DEFAULT, EXPLORE, IMAGINED, PROBLEM, SPACE, TIME_O
 
 from hwtune.domain.errors import HwtuneError, StoreError
 from hwtune.domain.knob import KnobSpace, Setting
-from hwtune.domain.problem import Problem
+from hwtune.domain.problem import Donor, Problem
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.store.database import Store
 from hwtune.store.schema import VERSION
@@ -43,9 +44,7 @@ def filled(path: Path) -> bytes:
 def test_a_session_comes_back_as_it_was(path):
     filled(path)
     with Store(path, create=False) as store:
-        session = store.last_session()
-        assert session is not None
-        assert store.sessions() == (session,)
+        (session,) = store.sessions()
         assert (session.number, session.verb, session.workload) == (1, "tune", "make -j8")
         assert session.argv == ("make", "-j8")
         assert session.machine == BOX
@@ -70,14 +69,13 @@ def test_decisions_come_back_as_they_were(path):
         assert [decision.number for decision in (first, second, third)] == [1, 2, 3]
         assert len(store.decisions(other)) == 1
         assert store.decisions(99) == ()
-        last = store.last_session()
-        assert last is not None and last.number == other
+        last = store.sessions()[-1]
+        assert last.number == other
         assert (last.ended_s, last.outcome, last.verdict) == (None, None, None)
 
 
 def test_an_empty_store_has_no_session(path):
     with Store(path) as store:
-        assert store.last_session() is None
         assert store.sessions() == ()
         assert store.trials() == ()
 
@@ -139,16 +137,50 @@ def test_a_table_of_allowed_settings_survives(path):
     problem = replace(PROBLEM, space=KnobSpace(knobs=SPACE.knobs, allowed=rows))
     with Store(path) as store:
         begin(store, problem=problem)
-        session = store.last_session()
-    assert session is not None and session.problem.space.allowed is not None
+        (session,) = store.sessions()
+    assert session.problem.space.allowed is not None
     assert [dict(row) for row in session.problem.space.allowed] == [dict(row) for row in rows]
+
+
+def test_what_other_workloads_taught_is_not_stored_again(path):
+    donor = Donor(label="another command", trials=(TRIAL,))
+    with Store(path) as store:
+        begin(store, problem=replace(PROBLEM, donors=(donor,)))
+        (session,) = store.sessions()
+    assert session.problem == PROBLEM
+    assert b"another command" not in path.read_bytes()
+
+
+def _with_donors(problem):
+    problem["donors"] = [{"label": "other", "trials": [{"setting": {"max": 1}, "requested": {"max": 1}, "runs": []}]}]
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        lambda problem: problem.pop("donors"),
+        _with_donors,
+        lambda problem: problem["space"]["knobs"][1].update(words=[["least", 800000]]),
+    ],
+    ids=["before donors", "donors", "names of values"],
+)
+def test_rows_of_older_versions_are_read(path, older):
+    filled(path)
+    connection = sqlite3.connect(path)
+    problem = json.loads(connection.execute("SELECT problem FROM session").fetchone()[0])
+    older(problem)
+    with connection:
+        connection.execute("UPDATE session SET problem = ?", (json.dumps(problem),))
+    connection.close()
+    with Store(path, create=False) as store:
+        (session,) = store.sessions()
+    assert session.problem == PROBLEM
 
 
 def test_words_that_are_not_utf8_are_kept_readable(path):
     with Store(path) as store:
         store.begin_session(BOX, verb="tune", workload="cat \udcff", argv=("cat", "\udcff"), problem=PROBLEM)
-        session = store.last_session()
-    assert session is not None
+        (session,) = store.sessions()
     assert session.argv == ("cat", "\\udcff")
 
 
@@ -264,7 +296,6 @@ def use(path: Path) -> None:
     with Store(path) as store:
         for session in store.sessions():
             store.decisions(session.number)
-        store.last_session()
         store.trials()
         session_number = begin(store)
         store.record_decision(session_number, DEFAULT, TRIAL, EXPLORE)

@@ -1,8 +1,8 @@
 """The planner process: `python -m hwtune.planner.worker` answers requests from stdin on stdout until stdin ends.
 
-It keeps nothing between requests but the prior it has read last, which every request names in full: the same request
-always has the same answer. Whatever else would print goes to
-stderr. A request that cannot be answered is answered with an error; only the end of stdin ends the process.
+It keeps nothing between requests but what it worked out for the last one, and every request says everything: the same
+request always has the same answer. Whatever else would print goes to stderr. A request that cannot be answered is
+answered with an error; only the end of stdin ends the process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from hwtune.planner.protocol import (
     trial_of,
 )
 from hwtune.tuner.gradients import slopes
-from hwtune.tuner.propose import predict, recommend, suggest
+from hwtune.tuner.propose import recommend, suggest
+from hwtune.tuner.study import Study
 
 _READ_BYTES = 1 << 16
 
@@ -41,19 +42,34 @@ def answer(request: Request | LearnRequest) -> Answer:
     try:
         if isinstance(request, LearnRequest):
             return answer_learn(request)
-        problem, trials = request.problem, [trial_of(message) for message in request.trials]
-        prior = (*components_of(request.prior), *donated(problem))
-        settings = [Setting(setting) for setting in request.settings]
+        study, settings = _study(request), [Setting(setting) for setting in request.settings]
         if request.ask == "slopes":
             steps = list(zip(settings[::2], settings[1::2], strict=True))
-            return Answer(id=request.id, slopes=tuple(slopes(problem, trials, steps, prior=prior)))
+            return Answer(id=request.id, slopes=tuple(slopes(study, steps)))
         if request.ask == "predict":
-            return Answer(id=request.id, predictions=tuple(predict(problem, trials, settings, prior=prior)))
+            return Answer(id=request.id, predictions=tuple(study.predict(settings)))
         ask = suggest if request.ask == "suggest" else recommend
-        return Answer(id=request.id, proposal=proposal_message(ask(problem, trials, prior=prior)))
+        return Answer(id=request.id, proposal=proposal_message(ask(study)))
     except (HwtuneError, ValueError, KeyError, IndexError, ArithmeticError, RuntimeError) as error:
         # torch raises RuntimeError for numerical failures; the process must outlive any one question.
         return Answer(id=request.id, error=f"{type(error).__name__}: {error}")
+
+
+class _Last:
+    """The last study: what to keep and what to measure next are asked of the same trials."""
+
+    known: tuple[object, ...] = ()
+    study: Study
+
+
+def _study(request: Request) -> Study:
+    known = (request.problem, request.trials, request.prior)
+    if _Last.known != known:
+        problem = request.problem
+        prior = (*components_of(request.prior), *donated(problem))
+        _Last.study = Study(problem, [trial_of(message) for message in request.trials], prior)
+        _Last.known = known
+    return _Last.study
 
 
 def lines(fd: int) -> Iterator[bytes | None]:

@@ -13,11 +13,8 @@ import torch
 from torch import Tensor
 
 from hwtune.domain.knob import Setting
-from hwtune.domain.problem import Problem
 from hwtune.domain.slope import Effects, Slope
-from hwtune.domain.trial import Trial
 from hwtune.model.encoding import tensor
-from hwtune.model.learned import Component
 from hwtune.tuner.study import Study
 
 Outputs = Callable[[Tensor], Tensor]
@@ -26,14 +23,8 @@ Outputs = Callable[[Tensor], Tensor]
 _H = 2e-4  # in units of the step; a soft limit of the model turns within 0.7 % of the widest step
 
 
-def slopes(
-    problem: Problem,
-    trials: Sequence[Trial],
-    pairs: Sequence[tuple[Setting, Setting]],
-    prior: tuple[Component, ...] = (),
-) -> list[Slope]:
+def slopes(study: Study, pairs: Sequence[tuple[Setting, Setting]]) -> list[Slope]:
     """What the surrogate that learned from these trials says of each step from one setting to another."""
-    study = Study(problem, trials, prior)
     posterior, encoding = study.posterior, study.encoding
     found = []
     for first, second in pairs:

@@ -1,4 +1,4 @@
-"""The three questions a session asks: what to measure next, what to keep, what to expect.
+"""The two questions a session asks of a study: what to measure next, what to keep.
 
 Stateless: every answer follows from the problem and its trials, bit for bit.
 """
@@ -6,15 +6,11 @@ Stateless: every answer follows from the problem and its trials, bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from hwtune.domain.knob import Setting
-from hwtune.domain.problem import Problem
-from hwtune.domain.trial import Prediction, Proposal, Reason, Trial
-from hwtune.model.learned import Component
+from hwtune.domain.trial import Proposal, Reason
 from hwtune.tuner.safety import EDGE_RISK, FAR, FAR_RISK, TOLERABLE, barrier, bounded, probe_risk, safe
 from hwtune.tuner.study import Study
 
@@ -28,13 +24,13 @@ _NOTHING = math.log(1e-4)  # below which a tolerable probe promises nothing
 _LITTLE = math.log(5e-3)  # and below which it is not worth going to the edge
 
 
-def suggest(problem: Problem, trials: Sequence[Trial], prior: tuple[Component, ...] = ()) -> Proposal:
+def suggest(study: Study) -> Proposal:
     """The setting to measure next.
 
     The default comes first. Without any trial at all (a dry run) the prior proposes.
     """
-    study = Study(problem, trials, prior)
-    if trials and study.default not in study.tried:
+    problem = study.problem
+    if study.has_trials and study.default not in study.tried:
         return Proposal(setting=study.default, reason=Reason.DEFAULT)
     if not (verdict := study.liveness()).alive:
         return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
@@ -72,9 +68,9 @@ def _ladder(max_risk: float) -> tuple[tuple[_Limits, float], ...]:
     )
 
 
-def recommend(problem: Problem, trials: Sequence[Trial], prior: tuple[Component, ...] = ()) -> Proposal:
+def recommend(study: Study) -> Proposal:
     """The setting to keep: the best cautious expectation among what holds the bound, else the default."""
-    study = Study(problem, trials, prior)
+    problem = study.problem
     if not (verdict := study.liveness()).alive:
         return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
 
@@ -97,11 +93,3 @@ def recommend(problem: Problem, trials: Sequence[Trial], prior: tuple[Component,
     cost = torch.where(fit_to_keep, cost, math.inf) if fit_to_keep.any() else -outlook.log_feasible
     chosen = candidates[int(cost.argmin())]
     return study.proposal(chosen, Reason.DEFAULT if chosen == study.default else Reason.EXPLOIT)
-
-
-def predict(
-    problem: Problem, trials: Sequence[Trial], settings: Sequence[Setting], prior: tuple[Component, ...] = ()
-) -> list[Prediction]:
-    """What the next trial at each setting would show."""
-    study = Study(problem, trials, prior)
-    return study.predict([study.problem.space.canonical(setting) for setting in settings])

@@ -85,8 +85,9 @@ class Study:
         """The next trial at settings, its noise included; without trials, relative to the default (1 s, 1 J)."""
         seen = self.posterior.seen
         runs = seen.runs.median().reshape(1) if len(seen.runs) else torch.ones(1, dtype=torch.float64)
+        rows = self.encoding.encode([self.problem.space.canonical(setting) for setting in settings])
         with torch.no_grad():
-            mean, covariance = self.posterior.predict_trial(self.encoding.encode(settings), runs, level=self.has_trials)
+            mean, covariance = self.posterior.predict_trial(rows, runs, level=self.has_trials)
         mean = mean + seen.level
         sensed = bool(torch.isfinite(seen.y[:, 1]).any()) if len(seen.y) else self.problem.objective.needs_energy
         return [

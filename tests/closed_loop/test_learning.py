@@ -13,6 +13,7 @@ from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Run, Trial
 from hwtune.tuner.propose import recommend, suggest
+from hwtune.tuner.study import Study
 
 Truth = Callable[[Mapping[str, Value]], tuple[float, float]]
 
@@ -111,9 +112,9 @@ def tuned(problem: Problem, truth: Truth, seed: int) -> tuple[Setting, list[Sett
     """What is recommended after the budget, and what was tried."""
     rng = random.Random(seed)
     trials = [measure(problem.space.default, truth, rng)]
-    while len(trials) < BUDGET and (proposal := suggest(problem, trials)).status == "ok":
+    while len(trials) < BUDGET and (proposal := suggest(Study(problem, trials))).status == "ok":
         trials.append(measure(proposal.setting, truth, rng))
-    return recommend(problem, trials).setting, [trial.setting for trial in trials]
+    return recommend(Study(problem, trials)).setting, [trial.setting for trial in trials]
 
 
 def share(problem: Problem, truth: Truth, found: Setting) -> float:

@@ -133,6 +133,7 @@ def test_a_question_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 def test_our_own_planner_answers_as_the_tuner_does() -> None:
     from hwtune.tuner.propose import suggest
+    from hwtune.tuner.study import Study
 
     with Planner() as planner:
-        assert planner.suggest(PROBLEM, [TRIAL]) == suggest(PROBLEM, [TRIAL])
+        assert planner.suggest(PROBLEM, [TRIAL]) == suggest(Study(PROBLEM, [TRIAL]))

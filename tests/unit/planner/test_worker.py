@@ -84,8 +84,10 @@ def test_every_question_has_its_answer(pipes: Pipes) -> None:
 def test_the_answer_does_not_depend_on_what_was_asked_before(pipes: Pipes) -> None:
     pipes.send(request(1))
     first = pipes.answer()
-    pipes.send(request(2, "recommend") + request(1))
+    other = line(Request(id="other", ask="suggest", problem=PROBLEM, trials=()))
+    pipes.send(request(2, "recommend") + other + request(1))
     pipes.answer()
+    assert pipes.answer().proposal != first.proposal
     assert pipes.answer() == first
 
 

@@ -22,6 +22,7 @@ from hwtune.sim.machine import SimulatedMachine
 from hwtune.tuner.liveness import held_out, liveness
 from hwtune.tuner.propose import recommend, suggest
 from hwtune.tuner.search import Neighbourhood
+from hwtune.tuner.study import Study
 
 MACHINES = ("laptop", "server", "biglittle")
 WORK = ("compute", "memory", "mixed", "bursty")
@@ -166,9 +167,9 @@ def test_measurements_with_the_wrong_sign_of_power_end_it(machine: str, work: st
 def test_nothing_is_proposed_by_a_model_that_may_not_act() -> None:
     space, settings, figures = history("server", "mixed", 12, seed=2)
     problem = Problem(space=space, objective=Objective.EDP)
-    assert suggest(problem, measured(settings, figures, random.Random(2))).status == "ok"
+    assert suggest(Study(problem, measured(settings, figures, random.Random(2)))).status == "ok"
     trials = measured(settings, turned(figures), random.Random(2))
-    for answer in (suggest(problem, trials), recommend(problem, trials)):
+    for answer in (suggest(Study(problem, trials)), recommend(Study(problem, trials))):
         assert answer.status == "distrusted"
         assert answer.setting == space.default
         assert "power" in answer.why

@@ -11,8 +11,9 @@ from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob, Setting
 from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Reason, Run, Trial, TrialStatus
-from hwtune.tuner.propose import predict, recommend, suggest
+from hwtune.tuner.propose import recommend, suggest
 from hwtune.tuner.safety import TOLERABLE
+from hwtune.tuner.study import Study
 
 EDP = Problem(space=LAPTOP, objective=Objective.EDP)
 PROBES = [LAPTOP.default, LAPTOP.default | {"max": 2_400_000}, LAPTOP.default | {"epp": "power"}]
@@ -34,12 +35,12 @@ def flat(setting: object) -> tuple[float, float]:
 
 
 def test_the_default_comes_first() -> None:
-    proposal = suggest(EDP, trials_of(PROBES[1:], managed))
+    proposal = suggest(Study(EDP, trials_of(PROBES[1:], managed)))
     assert proposal.setting == LAPTOP.default and proposal.reason is Reason.DEFAULT
 
 
 def test_a_suggestion_is_legal_new_and_predicted() -> None:
-    proposal = suggest(EDP, trials_of(PROBES, managed))
+    proposal = suggest(Study(EDP, trials_of(PROBES, managed)))
     assert LAPTOP.legal(proposal.setting) and LAPTOP.canonical(proposal.setting) == proposal.setting
     assert proposal.setting not in PROBES
     assert proposal.predicted is not None and proposal.predicted.energy_j is not None
@@ -51,9 +52,9 @@ def test_a_suggestion_is_legal_new_and_predicted() -> None:
 
 def test_the_same_trials_give_the_same_answer_bit_for_bit() -> None:
     trials = trials_of(PROBES, managed)
-    assert suggest(EDP, trials) == suggest(EDP, trials)
-    assert recommend(EDP, trials) == recommend(EDP, trials)
-    assert predict(EDP, trials, PROBES) == predict(EDP, trials, PROBES)
+    assert suggest(Study(EDP, trials)) == suggest(Study(EDP, trials))
+    assert recommend(Study(EDP, trials)) == recommend(Study(EDP, trials))
+    assert Study(EDP, trials).predict(PROBES) == Study(EDP, trials).predict(PROBES)
 
 
 def test_nothing_is_proposed_twice_until_everything_is_measured() -> None:
@@ -62,19 +63,19 @@ def test_nothing_is_proposed_twice_until_everything_is_measured() -> None:
     trials = trials_of([space.default], flat)
     settings = set(every(space))
     for _ in range(len(settings) - 1):
-        proposal = suggest(problem, trials)
+        proposal = suggest(Study(problem, trials))
         assert proposal.status == "ok"
         assert proposal.setting not in [trial.setting for trial in trials]
         trials += trials_of([proposal.setting], flat)
     assert {trial.setting for trial in trials} == settings
-    assert suggest(problem, trials).status == "exhausted"
+    assert suggest(Study(problem, trials)).status == "exhausted"
 
 
 def test_what_the_kernel_made_of_a_request_is_not_asked_for_again() -> None:
     trials = trials_of([CAPS.default], managed_caps := lambda setting: managed({"memory": 0, **setting}))
     problem = Problem(space=CAPS, objective=Objective.EDP)
     for _ in range(4):
-        asked = suggest(problem, trials).setting
+        asked = suggest(Study(problem, trials)).setting
         assert asked not in [trial.requested for trial in trials]
         kept = Setting(max=max(int(asked["max"]), 2_400_000))  # firmware refuses to go lower
         trials.append(dataclasses.replace(measured(kept, managed_caps, random.Random(1)), requested=asked))
@@ -85,13 +86,13 @@ def test_a_slowdown_bound_holds_for_probes_and_answer() -> None:
     trials, limit = trials_of([LAPTOP.default], managed), managed(LAPTOP.default)[0]
     slow = 0
     for seed in range(6):
-        proposal = suggest(problem, trials)
+        proposal = suggest(Study(problem, trials))
         if proposal.status != "ok":
             break
         slow += managed(proposal.setting)[0] > (1.0 + 0.1 * TOLERABLE) * limit
         trials += trials_of([proposal.setting], managed, seed=seed)
     assert slow <= 1 and len(trials) > 3
-    answer = recommend(problem, trials).setting
+    answer = recommend(Study(problem, trials)).setting
     assert managed(answer)[0] <= 1.1 * limit
     assert managed(answer)[1] < managed(LAPTOP.default)[1]
 
@@ -104,14 +105,14 @@ def test_the_search_converges_when_everything_else_breaks_the_bound() -> None:
         return 36.0 / ghz, 36.0 / ghz * (5.0 + ghz**3)
 
     trials = trials_of([CAPS.default, *(Setting(max=level) for level in LEVELS[-4:-1])], inverse)
-    proposal = suggest(problem, trials)
+    proposal = suggest(Study(problem, trials))
     assert proposal.status == "converged" and proposal.setting == CAPS.default
 
 
 def test_a_power_bound_holds_for_the_answer() -> None:
     problem = Problem(space=LAPTOP, objective=Objective.TIME, bound=Bound(max_power_w=9.0))
     trials = trials_of([LAPTOP.default, *(LAPTOP.default | {"max": level} for level in LEVELS[2::3])], managed)
-    time_s, energy_j = managed(recommend(problem, trials).setting)
+    time_s, energy_j = managed(recommend(Study(problem, trials)).setting)
     assert energy_j / time_s <= 9.3
 
 
@@ -119,8 +120,8 @@ def test_the_default_is_kept_where_nothing_is_better() -> None:
     rng = random.Random(3)
     trials = [measured(LAPTOP.default, flat, rng, 0.01)]
     for _ in range(6):
-        trials.append(measured(suggest(EDP, trials).setting, flat, rng, 0.01))
-    answer = recommend(EDP, trials)
+        trials.append(measured(suggest(Study(EDP, trials)).setting, flat, rng, 0.01))
+    answer = recommend(Study(EDP, trials))
     assert answer.setting == LAPTOP.default and answer.reason is Reason.DEFAULT
 
 
@@ -131,24 +132,24 @@ def test_the_lucky_run_is_not_what_is_kept() -> None:
     lucky = Setting(max=LEVELS[3])
     time_s, energy_j = managed(lucky)
     trials.append(Trial(setting=lucky, requested=lucky, runs=(Run(time_s=0.9 * time_s, energy_j=0.9 * energy_j),)))
-    answer = recommend(Problem(space=CAPS, objective=Objective.EDP), trials).setting
+    answer = recommend(Study(Problem(space=CAPS, objective=Objective.EDP), trials)).setting
     edp = {level: math.prod(managed({"max": level})) for level in LEVELS}
     assert edp[int(answer["max"])] <= 1.03 * min(edp.values())
 
 
 def test_without_trials_the_prior_proposes_and_figures_are_relative() -> None:
-    proposal = suggest(EDP, [])
+    proposal = suggest(Study(EDP, []))
     assert proposal.setting != LAPTOP.default
-    default, low = predict(EDP, [], [LAPTOP.default, LAPTOP.default | {"max": LEVELS[3]}])
+    default, low = Study(EDP, []).predict([LAPTOP.default, LAPTOP.default | {"max": LEVELS[3]}])
     assert default.time_s.mean_log == pytest.approx(0.0) and low.time_s.mean_log > 0.2
     assert low.energy_j is not None and low.time_s.sd_log > 0.05
-    assert recommend(EDP, []).setting == LAPTOP.default
+    assert recommend(Study(EDP, [])).setting == LAPTOP.default
 
 
 def test_predicted_trials_teach_nothing() -> None:
     trials = trials_of(PROBES[:1], managed)
     fake = [dataclasses.replace(t, status=TrialStatus.PREDICTED) for t in trials_of(PROBES[1:], flat)]
-    assert predict(EDP, [*trials, *fake], PROBES) == predict(EDP, trials, PROBES)
+    assert Study(EDP, [*trials, *fake]).predict(PROBES) == Study(EDP, trials).predict(PROBES)
 
 
 def test_time_can_be_tuned_without_energy() -> None:
@@ -160,10 +161,10 @@ def test_time_can_be_tuned_without_energy() -> None:
         return Trial(setting=setting, requested=setting, runs=(Run(time_s=time_s, energy_j=None),))
 
     trials = [timed(space.default)]
-    while (proposal := suggest(problem, trials)).status == "ok" and len(trials) < 5:
+    while (proposal := suggest(Study(problem, trials))).status == "ok" and len(trials) < 5:
         assert proposal.predicted is not None and proposal.predicted.energy_j is None
         trials.append(timed(proposal.setting))
-    assert managed(LAPTOP.default | recommend(problem, trials).setting)[0] < managed(LAPTOP.default)[0]
+    assert managed(LAPTOP.default | recommend(Study(problem, trials)).setting)[0] < managed(LAPTOP.default)[0]
 
 
 @pytest.mark.parametrize("knob", ANY_ROLE, ids=lambda knob: knob.name)
@@ -172,8 +173,8 @@ def test_any_single_knob_can_be_tuned(knob: object) -> None:
     problem = Problem(space=space, objective=Objective.ENERGY, bound=Bound(max_slowdown=0.2))
     trials = trials_of([space.default], flat)
     for _ in range(2):
-        trials += trials_of([suggest(problem, trials).setting], flat)
-    assert space.legal(recommend(problem, trials).setting)
+        trials += trials_of([suggest(Study(problem, trials)).setting], flat)
+    assert space.legal(recommend(Study(problem, trials)).setting)
 
 
 def test_eight_knobs_can_be_tuned_together() -> None:
@@ -181,7 +182,7 @@ def test_eight_knobs_can_be_tuned_together() -> None:
     problem = Problem(space=space, objective=Objective.EDP)
     trials = trials_of([space.default], flat)
     for _ in range(2):
-        proposal = suggest(problem, trials)
+        proposal = suggest(Study(problem, trials))
         assert space.legal(proposal.setting)
         trials += trials_of([proposal.setting], flat)
 
@@ -193,7 +194,7 @@ def test_only_offered_settings_are_proposed() -> None:
     problem = Problem(space=space, objective=Objective.ENERGY)
     trials = trials_of([space.default], flat)
     for _ in range(5):
-        proposal = suggest(problem, trials)
+        proposal = suggest(Study(problem, trials))
         assert dict(proposal.setting) in rows
         trials += trials_of([proposal.setting], flat)
-    assert dict(recommend(problem, trials).setting) in rows
+    assert dict(recommend(Study(problem, trials)).setting) in rows

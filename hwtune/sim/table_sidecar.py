@@ -13,6 +13,7 @@
     role = "frequency"               # or memory_frequency, active_cpus, power_cap, other
     default = "max"                  # or min, or a value
 
+What else stands there is for people and passed over, as long as it cannot be a misspelling of something that counts.
 The form is described in docs/replay.md.
 """
 
@@ -20,26 +21,62 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from hwtune.domain.errors import UsageError
 
 TableRole = Literal["frequency", "memory_frequency", "active_cpus", "power_cap", "other"]
 
+_AS_TEXT = BeforeValidator(str)
+Remark = Annotated[str, _AS_TEXT]
+"""For people; what is no text is shown as it is."""
+
 _HINT = "docs/replay.md describes the form of a table and its sidecar"
+_ALIKE = 0.75  # of difflib: `defualt` is 0.86 like `default`, `files` 0.73 like `filter`
 
 
 class _Section(BaseModel):
+    """A section in which every key counts."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Columns(_Section):
+class _OpenSection(_Section):
+    """A section in which people may write what they like."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_for_people(cls, section: object) -> object:
+        """Leave out unknown keys, but not those that look like a misspelling of a key that is not there.
+
+        A section may be there and misspelt a second time: `[knobs.freq]`, `[knob.threads]`.
+        """
+        if not isinstance(section, dict):
+            return section
+        meant = [
+            name
+            for name, field in cls.model_fields.items()
+            if _AS_TEXT not in field.metadata and (name not in section or isinstance(section[name], dict))
+        ]
+        return {key: value for key, value in section.items() if key in cls.model_fields or _alike(key, meant)}
+
+
+def _alike(key: str, names: Iterable[str]) -> str | None:
+    """The name that a key resembles, by itself or by its first word (`default_mhz`)."""
+    for word in (key.lower(), re.split(r"[\W_]", key.lower())[0]):
+        close = get_close_matches(word, list(names), n=1, cutoff=_ALIKE)
+        if close:
+            return close[0]
+    return None
+
+
+class Columns(_OpenSection):
     """The section `[table]`; what is not a column says where the figures come from.
 
     Attributes:
@@ -53,16 +90,15 @@ class Columns(_Section):
     time_s: str
     energy_j: str
     features: tuple[str, ...] | str = ()
-    about: str = ""
-    machine: str = ""
-    source: str = ""
-    licence: str = ""
-    license: str = ""
-    notes: str = ""
+    about: Remark = ""
+    machine: Remark = ""
+    source: Remark = ""
+    licence: Remark = ""
+    license: Remark = ""
 
 
 class Filter(_Section):
-    """The section `[filter]`.
+    """The section `[filter]`; an unknown key in it may be a condition that nobody would look at.
 
     Attributes:
         where: a comparison on columns that holds for the rows that count.
@@ -73,7 +109,7 @@ class Filter(_Section):
     min_median_time_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False, strict=True)] = 0.0
 
 
-class KnobColumn(_Section):
+class KnobColumn(_OpenSection):
     """A section `[knobs.NAME]`: the column NAME holds settings of a knob.
 
     Attributes:
@@ -87,7 +123,7 @@ class KnobColumn(_Section):
     default: Literal["max", "min"] | Annotated[float, Field(allow_inf_nan=False, strict=True)] = "max"
 
 
-class Sidecar(_Section):
+class Sidecar(_OpenSection):
     """The whole sidecar."""
 
     table: Columns
@@ -148,7 +184,9 @@ def parse_sidecar(text: str) -> Sidecar:
 
 
 def _refusal(text: str, error: ValidationError) -> UsageError:
-    problem = error.errors()[0]
+    # A key that is misspelt explains the one that is missing.
+    problems = error.errors()
+    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     # What pydantic adds behind the key is the alternative of a union that it tried.
     path = [str(part) for part in problem["loc"]]
     path = path[: 3 if path[0] == "knobs" else 2]
@@ -167,13 +205,14 @@ def _refusal(text: str, error: ValidationError) -> UsageError:
 
 def _did_you_mean(path: Sequence[str]) -> str:
     model: Any = {1: Sidecar, 3: KnobColumn}.get(len(path)) or {"table": Columns, "filter": Filter}[path[0]]
-    close = get_close_matches(path[-1], model.model_fields, n=1)
-    return f"did you mean {close[0]}?" if close else f"known keys: {', '.join(model.model_fields)}"
+    meant = _alike(path[-1], model.model_fields)
+    return f"did you mean {meant}?" if meant else f"known keys: {', '.join(model.model_fields)}"
 
 
 def _line_of(text: str, path: Sequence[str]) -> int | None:
     """The line of a key, or of its section where that has no such key; None where it is written some other way."""
     *section, key = path
+    own_header = re.compile(rf"^\s*\[+\s*[\"']?{re.escape(key)}[\"']?\s*[\].]")
     header = re.compile(
         r"^\s*\[\s*" + r"\s*\.\s*".join(rf"[\"']?{re.escape(part)}[\"']?" for part in section) + r"\s*\]"
     )
@@ -181,6 +220,8 @@ def _line_of(text: str, path: Sequence[str]) -> int | None:
     found, inside = None, not section
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("["):
+            if not section and own_header.match(line):
+                return number
             inside = bool(section and header.match(line))
             found = number if inside else found
         elif inside and assignment.match(line):

@@ -81,6 +81,7 @@ class Outcome(BaseModel):
     evaluated: list[Evaluated]
     recommended: list[dict[str, Any]]
     stopped: str
+    why_stopped: str | None
     verdict: VerdictEntry | None
     expected: Predicted | None = None
     would_write: dict[str, str] | None = None

@@ -29,6 +29,7 @@ class ReplayedWorkload(BaseModel):
     evaluated: list[ReplayedSetting]
     recommended: list[dict[str, Number]]
     stopped: str
+    why_stopped: str | None
 
 
 class SkippedWorkload(BaseModel):
@@ -75,6 +76,7 @@ def _workload(table: MeasuredTable, wish: ReplayWish, replayed: Replayed) -> Rep
         evaluated=[_evaluated(table, decision) for decision in decisions],
         recommended=[table.numbers(decision.recommended.setting) for decision in decisions],
         stopped=replayed.session.stopped,
+        why_stopped=replayed.session.why_stopped or None,
     )
 
 

@@ -56,6 +56,10 @@ def print_replay(
     for each in replayed:
         grid.add_row(*map(Text, _row(table, wish, each)))
     console.print(grid)
+    for each in replayed:
+        if each.session.why_stopped:
+            why = f"{each.workload.name}: the model was not trusted to go on: {each.session.why_stopped}"
+            console.print(why, markup=False, soft_wrap=True)
     for left_out in skipped:
         console.print(f"skipped {left_out.workload}: {left_out.why}", markup=False, soft_wrap=True)
     console.print(

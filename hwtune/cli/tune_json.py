@@ -28,6 +28,7 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
         evaluated=evaluated_entries(session, truth),
         recommended=recommended_entries(session, truth),
         stopped=session.stopped,
+        why_stopped=session.why_stopped or None,
         verdict=None if session.receipt is None else verdict_entry(session.receipt.verdict),
         expected=predicted_figures(session.expected) if opened.dry and session.expected is not None else None,
         would_write=tuning.would_write,

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hwtune.cli.options import Json, Root, Seed, Simulate, Workload
-from hwtune.cli.tune import ObjectiveName
+from hwtune.cli.options import Cwd, Json, ObjectiveName, Prepare, Root, Seed, Simulate, User, Workload, listed
 
 
 def gradcheck(
@@ -39,14 +38,9 @@ def gradcheck(
     blocks: Annotated[
         int, typer.Option("--blocks", min=0, help="ABBA blocks (four runs) of each step; 0 measures no step.")
     ] = 4,
-    prepare: Annotated[
-        str | None,
-        typer.Option("--prepare", metavar="CMD", help="Shell command before each run, not measured: make clean."),
-    ] = None,
-    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Directory of the command.")] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", help="Who runs the command.  [default: under sudo, the calling user]")
-    ] = None,
+    prepare: Prepare = None,
+    cwd: Cwd = None,
+    user: User = None,
     simulate: Simulate = None,
     workload: Workload = None,
     root: Root = None,
@@ -60,29 +54,23 @@ def gradcheck(
     a simulated machine against its noise-free truth, and against interleaved runs. Without a command the prior is
     checked and nothing is written. Exit status 1 when the model's two gradients disagree.
     """
+    from hwtune.cli.command import Command, check_simulated
     from hwtune.cli.gradcheck_open import Wish, check_gradients
     from hwtune.cli.gradcheck_result import document, print_result
     from hwtune.cli.host import open_host
     from hwtune.domain.errors import UsageError
 
     words = tuple(command or ())
-    if simulate is not None and words:
-        raise UsageError(
-            "a command cannot run on a simulated machine",
-            hint="leave the command out and choose --workload compute, memory, mixed or bursty",
-        )
+    check_simulated(words, simulate)
     if root is not None and words:
         raise UsageError(
             "a machine under --root cannot be measured from here", hint="leave the command out to check the prior"
         )
     wish = Wish(
-        command=words,
-        at=None if at is None else tuple(word.strip() for word in at.split(",") if word.strip()),
+        command=Command(words=words, prepare=prepare, cwd=cwd, user=user),
+        at=listed(at),
         budget=budget,
         blocks=blocks,
-        prepare=prepare,
-        cwd=cwd,
-        user=user,
         seed=seed,
         spoken=not as_json,
     )

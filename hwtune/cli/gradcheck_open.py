@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from hwtune.cli.host import OpenHost
-from hwtune.cli.progress import Quiet, Spoken
-from hwtune.cli.tuning import choose_knobs, command_work
-from hwtune.domain.errors import Unsupported, UsageError
+from hwtune.cli.command import Command
+from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.problem import check_energy, problem_of
+from hwtune.cli.progress import SessionProgress
+from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import RangeKnob, Setting, Value
-from hwtune.domain.objective import Bound
 from hwtune.domain.problem import Problem
 from hwtune.domain.slope import Contrast, Slope
 from hwtune.gradients import Measured, contrasts, measure
-from hwtune.knobs.cpufreq import CpufreqBackend
-from hwtune.knobs.journal import baseline
 from hwtune.knobs.keys import parse_assignments
 from hwtune.knobs.transaction import Transaction
 from hwtune.planner.client import Planner
@@ -31,13 +28,10 @@ from hwtune.workload.command import CommandWorkload
 class Wish:
     """What the command line asks for; the rest is configuration, flags included."""
 
-    command: tuple[str, ...]
+    command: Command
     at: tuple[str, ...] | None
     budget: int
     blocks: int
-    prepare: str | None
-    cwd: str | None
-    user: str | None
     seed: int
     spoken: bool
 
@@ -77,16 +71,10 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
         PlannerError: the planner died, hung, or could not answer.
     """
     host, wanted = opened.host, opened.config.tune
-    backend = CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep)
-    problem = Problem(
-        space=choose_knobs(backend.space, wanted.knobs),
-        objective=wanted.objective,
-        bound=Bound(max_slowdown=wanted.max_slowdown),
-        max_risk=wanted.max_risk,
-        seed=wish.seed,
-    )
+    backend = open_knobs(opened)
+    problem = problem_of(opened, backend.space, seed=wish.seed)
     collector = Collector(host)
-    label = opened.workload or (shlex.join(wish.command) or None)
+    label = wish.command.label(opened) or None
     place = None if wish.at is None else _place(problem, parse_assignments(wish.at, backend))
     with ExitStack() as stack:
         planner = stack.enter_context(
@@ -96,22 +84,16 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
         if label is None:
             _look(found, planner)
             return found
-        if problem.objective.needs_energy and collector.energy.quality == "none":
-            raise Unsupported(
-                f"--objective {problem.objective} needs an energy sensor, and this machine offers none",
-                hint=f"{collector.energy.why}; `--objective time` works without one",
-            )
+        check_energy(collector.energy, problem)
         before = backend.snapshot()
         with (
             Transaction(backend, run_dir=host.run_dir, verb="gradcheck", files=host.files) as transaction,
-            Spoken(evaluations=wish.budget) if wish.spoken else Quiet() as watcher,
+            SessionProgress(evaluations=wish.budget, spoken=wish.spoken) as watcher,
         ):
             found.session = Session(
                 problem=problem,
                 transaction=transaction,
-                work=command_work(
-                    opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=wish.user
-                ),
+                work=wish.command.work(opened, collector),
                 planner=planner,
                 budget=Budget(evaluations=wish.budget, runs=wanted.runs, verify_blocks=0),
                 now_ns=host.clock.monotonic_ns,
@@ -120,14 +102,7 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
             found.session.explore()
             found.at = place or found.session.chosen
             _look(found, planner)
-            _measure(
-                found,
-                transaction,
-                command_work(
-                    opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=wish.user
-                ),
-                wish,
-            )
+            _measure(found, transaction, wish.command.work(opened, collector), wish)
         found.restored = backend.snapshot() == before
     return found
 

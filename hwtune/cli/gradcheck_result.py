@@ -9,14 +9,13 @@ from pydantic import BaseModel
 
 from hwtune.cli.gradcheck_open import Checked
 from hwtune.cli.host import OpenHost
-from hwtune.cli.outcome import setting_text
+from hwtune.cli.outcome import Z95, restored_text, setting_text
 from hwtune.domain.knob import KnobSpace, RangeKnob, Value
 from hwtune.domain.objective import Objective
 from hwtune.domain.slope import Contrast, Effects, Slope
 from hwtune.gradients import Estimate, Measured
 
 TOLERANCE = 1e-5
-_Z95 = 1.959963984540054
 
 
 class Figures(BaseModel):
@@ -143,7 +142,7 @@ def _true(objective: Objective, first: tuple[float, float], second: tuple[float,
 
 
 def _expected(change: float, sd: float) -> Interval:
-    return Interval(change=change, interval_95=(change - _Z95 * sd, change + _Z95 * sd))
+    return Interval(change=change, interval_95=(change - Z95 * sd, change + Z95 * sd))
 
 
 def _excluded(claimed: Figures, measured: Measured) -> list[str]:
@@ -225,8 +224,6 @@ def _lines(told: GradientCheck) -> list[str]:
     excluded = [f"{step.knob} → {step.step[1]}" for step in told.steps if step.excluded]
     if excluded:
         lines.append(f"! the measured interval excludes what the model says: {', '.join(excluded)}")
-    if not told.restored:
-        lines.append("NOT everything could be put back: see `hwtune status`, then `hwtune restore`.")
-    elif told.workload:
-        lines.append("Everything is back as it was.")
+    if told.workload or not told.restored:
+        lines.append(restored_text(told.restored))
     return lines

@@ -18,6 +18,7 @@ from hwtune.domain.errors import UsageError
 if TYPE_CHECKING:
     from hwtune.config import Config
     from hwtune.host.machine import Host
+    from hwtune.knobs.cpufreq import CpufreqBackend
     from hwtune.sim.machine import SimulatedMachine
 
 
@@ -75,6 +76,19 @@ def open_host(
         else:
             opened = _real(root, config, scratch)
         yield _in_memory(opened) if dry_run else opened
+
+
+def open_knobs(opened: OpenHost) -> CpufreqBackend:
+    """The machine's knobs, their defaults being what was there before this boot's first change.
+
+    Raises:
+        Unsupported: no cpufreq.
+    """
+    from hwtune.knobs.cpufreq import CpufreqBackend
+    from hwtune.knobs.journal import baseline
+
+    host = opened.host
+    return CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep)
 
 
 def _simulated(simulate: str, workload: str | None, seed: int, config: Config, scratch: Path) -> OpenHost:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hwtune.cli.host import OpenHost
     from hwtune.domain.knob import KnobSpace
     from hwtune.host.fs import HostFS
-    from hwtune.knobs.cpufreq import CpufreqBackend
     from hwtune.knobs.journal import Journal
     from hwtune.knobs.outcome import Outcome
     from hwtune.knobs.restore import RestoreReport
@@ -37,13 +36,13 @@ def apply(
 
     All of it or nothing: when the kernel rejects a value, the rest is put back.
     """
-    from hwtune.cli.host import open_host
+    from hwtune.cli.host import open_host, open_knobs
     from hwtune.domain.errors import Rejected
     from hwtune.knobs.keys import parse_assignments
     from hwtune.knobs.transaction import Transaction
 
     with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
-        backend = _backend(opened)
+        backend = open_knobs(opened)
         setting = parse_assignments(assignments, backend)
         before = backend.snapshot()
         with Transaction(backend, run_dir=opened.host.run_dir, verb="apply", files=opened.host.files) as transaction:
@@ -71,12 +70,12 @@ def apply(
 
 def restore(root: Root = None, as_json: Json = False) -> None:
     """Put back what `apply`, `tune --keep` or a crashed run has changed, as far as it is still theirs."""
-    from hwtune.cli.host import open_host
+    from hwtune.cli.host import open_host, open_knobs
     from hwtune.knobs.restore import restore_machine
 
     with open_host(root=root) as opened:
         host = opened.host
-        report = restore_machine(_backend(opened), run_dir=host.run_dir, files=host.files)
+        report = restore_machine(open_knobs(opened), run_dir=host.run_dir, files=host.files)
         document = {
             **_head(opened),
             "restored": [] if report is None else list(report.restored),
@@ -121,11 +120,11 @@ def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None,
 
 def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
     """Show what is set now, and what hwtune has changed and would put back."""
-    from hwtune.cli.host import open_host
+    from hwtune.cli.host import open_host, open_knobs
     from hwtune.knobs import journal as journals
 
     with open_host(root=root, simulate=simulate) as opened:
-        backend = _backend(opened)
+        backend = open_knobs(opened)
         space, effective = backend.space, backend.effective()
         journal = journals.load(opened.host.run_dir, opened.host.files)
         alive = journal is not None and journals.process(journal.owner.pid) == journal.owner
@@ -141,15 +140,6 @@ def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) 
         }
         lines = [_knob_line(space, name, value) for name, value in effective.items()]
         _print(document, as_json, [*lines, *_journal_lines(journal, alive, changed)])
-
-
-def _backend(opened: OpenHost) -> CpufreqBackend:
-    """The machine's knobs, their defaults being what was there before this boot's first change."""
-    from hwtune.knobs.cpufreq import CpufreqBackend
-    from hwtune.knobs.journal import baseline
-
-    host = opened.host
-    return CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep)
 
 
 def _head(opened: OpenHost) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Options that mean the same for every verb."""
+"""Options that mean the same for every verb that has them."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,32 @@ Workload = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+MaxSlowdown = Annotated[
+    str | None,
+    typer.Option("--max-slowdown", metavar="PERCENT", help="Longest run time accepted, over the default: 5% or 0.05."),
+]
+Prepare = Annotated[
+    str | None,
+    typer.Option("--prepare", metavar="CMD", help="Shell command before each run, not measured: make clean."),
+]
+Cwd = Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Directory of the command.")]
+User = Annotated[
+    str | None, typer.Option("--user", help="Who runs the command.  [default: under sudo, the calling user]")
+]
+
+
+class ObjectiveName(StrEnum):
+    """Words of --objective; the domain's own enumeration is loaded when a verb runs."""
+
+    ENERGY = "energy"
+    EDP = "edp"
+    ED2P = "ed2p"
+    TIME = "time"
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """The words of a list separated by commas; None where the option was not given."""
+    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def spread_optional_values(arguments: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from hwtune.domain.knob import KnobSpace, Setting, Value
+from hwtune.domain.objective import Objective
 from hwtune.domain.trial import LogNormal, Prediction, TrialStatus
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from hwtune.workload.verdict import Verdict
 
 Interval = tuple[float, float]
-# Two-sided 90 % of a normal distribution.
-_Z90 = 1.6448536269514722
+# Two-sided 90 % and 95 % of a normal distribution.
+Z90, Z95 = 1.6448536269514722, 1.959963984540054
+OBJECTIVE_UNITS = {Objective.ENERGY: "J", Objective.EDP: "J·s", Objective.ED2P: "J·s²", Objective.TIME: "s"}
 
 
 class Figures(BaseModel):
@@ -91,7 +93,7 @@ class Outcome(BaseModel):
 
 def interval_90(quantity: LogNormal) -> Interval:
     """The central 90 % of a log-normal quantity, in its own unit."""
-    half = _Z90 * quantity.sd_log
+    half = Z90 * quantity.sd_log
     return exp(quantity.mean_log - half), exp(quantity.mean_log + half)
 
 
@@ -158,3 +160,10 @@ def changes(space: KnobSpace, setting: Setting) -> list[tuple[str, str, str]]:
         (name, space[name].text(space.default[name]), space[name].text(value))
         for name, value in space.default.diff(setting).items()
     ]
+
+
+def restored_text(restored: bool) -> str:
+    """How the machine was left."""
+    if restored:
+        return "Everything is back as it was."
+    return "NOT everything could be put back: see `hwtune status`, then `hwtune restore`."

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwtune.cli.options import Json, Seed
-from hwtune.cli.tune import ObjectiveName
+from hwtune.cli.options import Json, MaxSlowdown, ObjectiveName, Seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +33,7 @@ def replay(
         typer.Option("--workload", metavar="NAME", help="Only this workload; may be repeated (default: all)."),
     ] = None,
     objective: Annotated[ObjectiveName, typer.Option("--objective", help="What to minimise.")] = ObjectiveName.EDP,
-    max_slowdown: Annotated[
-        str | None,
-        typer.Option(
-            "--max-slowdown", metavar="PERCENT", help="Longest run time accepted, over the default: 5% or 0.05."
-        ),
-    ] = None,
+    max_slowdown: MaxSlowdown = None,
     max_risk: Annotated[
         str, typer.Option("--max-risk", metavar="PERCENT", help="Largest accepted probability of breaking that.")
     ] = "5%",

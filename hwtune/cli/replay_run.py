@@ -13,7 +13,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
-from hwtune.cli.progress import Quiet
 from hwtune.cli.replay_machine import RowKnobs, RowWork
 from hwtune.cli.replay_progress import ReplayProgress
 from hwtune.domain.errors import PlannerError
@@ -62,7 +61,7 @@ class _StoppedError(Exception):
     """Another workload failed, or the user has had enough."""
 
 
-class _Watch(Quiet):
+class _Watch:
     """Tells the progress, and ends the session at its next step once everything is to stop."""
 
     def __init__(self, stop: threading.Event, progress: ReplayProgress) -> None:
@@ -77,6 +76,9 @@ class _Watch(Quiet):
     def decided(self, number: int, decision: Decision) -> None:
         """See `session.Watcher.decided`."""
         self._progress.evaluated()
+
+    def verifying(self, done: int, total: int) -> None:
+        """See `session.Watcher.verifying`; a table needs no receipt."""
 
 
 def replay_all(

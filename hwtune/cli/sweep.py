@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwtune.cli.options import DryRun, Json, Root, Seed, Simulate, Workload
+from hwtune.cli.options import Cwd, DryRun, Json, Prepare, Root, Seed, Simulate, User, Workload, listed
 
 
 def sweep(
@@ -42,14 +42,9 @@ def sweep(
     label: Annotated[
         str | None, typer.Option("--label", metavar="TEXT", help="Name of the work in the table.  [default: CMD]")
     ] = None,
-    prepare: Annotated[
-        str | None,
-        typer.Option("--prepare", metavar="CMD", help="Shell command before each run, not measured: make clean."),
-    ] = None,
-    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Directory of the command.")] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", help="Who runs the command.  [default: under sudo, the calling user]")
-    ] = None,
+    prepare: Prepare = None,
+    cwd: Cwd = None,
+    user: User = None,
     dry_run: DryRun = False,
     simulate: Simulate = None,
     workload: Workload = None,
@@ -62,11 +57,11 @@ def sweep(
     Every pass visits every setting in an order of its own. A sweep that was interrupted goes on when the same command
     line is given again. Whatever ends it, the machine is put back as it was.
     """
+    from hwtune.cli.command import Command, check_words
     from hwtune.cli.host import open_host
     from hwtune.cli.sweep_open import Wish, open_sweep
-    from hwtune.cli.sweep_progress import Progress
+    from hwtune.cli.sweep_progress import SweepProgress
     from hwtune.cli.sweep_result import document, plan_lines, print_plan, print_result, where_it_is
-    from hwtune.cli.tuning import check_words
     from hwtune.domain.errors import HwtuneError, UsageError
 
     words = tuple(command or ())
@@ -74,19 +69,16 @@ def sweep(
         raise UsageError("no command to measure", hint="hwtune sweep -- make -j8, or --simulate to try it out")
     check_words(words, simulate=simulate, root=root, dry_run=dry_run, keep=False)
     wish = Wish(
-        command=words,
+        command=Command(words=words, prepare=prepare, cwd=cwd, user=user),
         out=out,
         label=label,
-        knobs=None if knob_names is None else tuple(name.strip() for name in knob_names.split(",") if name.strip()),
+        knobs=listed(knob_names),
         levels=levels,
         settings=settings,
         passes=runs,
         seed=seed,
-        prepare=prepare,
-        cwd=cwd,
-        user=user,
     )
-    status, watcher = 0, Progress(spoken=not as_json and not dry_run)
+    status, watcher = 0, SweepProgress(spoken=not as_json and not dry_run)
     with (
         open_host(root=root, dry_run=dry_run, simulate=simulate, workload=workload, seed=seed) as opened,
         open_sweep(opened, wish, watcher) as sweeping,

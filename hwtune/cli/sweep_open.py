@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hwtune.cli.host import OpenHost
+from hwtune.cli.command import Command
+from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.problem import choose_knobs
 from hwtune.cli.record import fingerprint
 from hwtune.cli.signals import Terminated, exit_status
-from hwtune.cli.sweep_progress import Progress
-from hwtune.cli.tuning import choose_knobs, command_work
+from hwtune.cli.sweep_progress import SweepProgress
 from hwtune.domain.errors import Unsupported, UsageError
 from hwtune.domain.knob import KnobSpace
 from hwtune.knobs.cpufreq import CpufreqBackend
-from hwtune.knobs.journal import baseline
 from hwtune.knobs.transaction import Transaction
 from hwtune.sensors.collector import Collector
 from hwtune.sensors.energy import EnergySource
 from hwtune.sweep import Sweep
-from hwtune.workload.command import CommandWorkload, calling_user
+from hwtune.workload.command import CommandWorkload
 from hwtune.workload.grid import Grid, build_grid
 from hwtune.workload.sweep_table import Origin, one_line
 from hwtune.workload.table_file import TableFile
@@ -35,7 +34,7 @@ _SWEPT_ROLES = ("frequency", "memory_frequency", "active_cpus", "power_cap")
 class Wish:
     """What the command line asks for."""
 
-    command: tuple[str, ...]
+    command: Command
     out: Path | None
     label: str | None
     knobs: tuple[str, ...] | None
@@ -43,9 +42,6 @@ class Wish:
     settings: int | None
     passes: int
     seed: int
-    prepare: str | None
-    cwd: str | None
-    user: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +90,7 @@ class Sweeping:
 
 
 @contextmanager
-def open_sweep(opened: OpenHost, wish: Wish, watcher: Progress) -> Iterator[Sweeping]:
+def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator[Sweeping]:
     """Everything a sweep needs, undone in reverse when it ends. A dry run takes no lock and enters no transaction.
 
     Raises:
@@ -103,7 +99,7 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: Progress) -> Iterator[Swee
         Locked: another writer holds the machine.
     """
     host = opened.host
-    backend = CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep)
+    backend = open_knobs(opened)
     collector = Collector(host)
     if collector.energy.quality == "none" and not opened.dry:
         raise Unsupported(
@@ -112,16 +108,15 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: Progress) -> Iterator[Swee
         )
     space = _swept(backend.space, wish)
     grid = build_grid(backend.space, space, levels=wish.levels, settings=wish.settings, seed=wish.seed)
-    label = one_line(wish.label or opened.workload or shlex.join(wish.command))
-    user = wish.user or (calling_user() if opened.simulated is None else None)
-    origin = _origin(opened, wish, collector.energy, grid, backend.space, label, user)
+    label = one_line(wish.label or wish.command.label(opened))
+    origin = _origin(opened, wish, collector.energy, grid, backend.space, label)
     with ExitStack() as stack:
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
         transaction = Transaction(backend, run_dir=host.run_dir, verb="sweep", files=host.files)
         if not opened.dry:
             stack.enter_context(transaction)
         table = stack.enter_context(TableFile(wish.out or _default_path(opened, wish), origin, space.knobs))
-        work = command_work(opened, collector, command=wish.command, prepare=wish.prepare, cwd=wish.cwd, user=user)
+        work = wish.command.work(opened, collector)
         stack.enter_context(watcher)
         sweeping = Sweeping(
             sweep=Sweep(
@@ -167,19 +162,12 @@ def _default_path(opened: OpenHost, wish: Wish) -> Path:
     if opened.simulated is not None:
         name = f"{opened.host.name}-{opened.workload}".replace(" ", "-")
     else:
-        name = Path(wish.command[0]).name
+        name = Path(wish.command.words[0]).name
     return Path(f"sweep-{name}.csv")
 
 
-def _origin(
-    opened: OpenHost,
-    wish: Wish,
-    energy: EnergySource,
-    grid: Grid,
-    whole: KnobSpace,
-    label: str,
-    user: str | None,
-) -> Origin:
+def _origin(opened: OpenHost, wish: Wish, energy: EnergySource, grid: Grid, whole: KnobSpace, label: str) -> Origin:
+    command = wish.command
     machine = fingerprint(opened, energy)
     found = whole.default
     return Origin(
@@ -190,10 +178,10 @@ def _origin(
         driver=machine.driver,
         energy_source=energy.name,
         workload=label,
-        command=tuple(one_line(word) for word in wish.command),
-        prepare=None if wish.prepare is None else one_line(wish.prepare),
-        cwd=None if wish.cwd is None else one_line(wish.cwd),
-        user=user,
+        command=tuple(one_line(word) for word in command.words),
+        prepare=None if command.prepare is None else one_line(command.prepare),
+        cwd=None if command.cwd is None else one_line(command.cwd),
+        user=command.runs_as(opened),
         seed=wish.seed,
         settings=len(grid.settings),
         found={knob.name: found[knob.name] for knob in whole.knobs if whole.active(knob, found)},

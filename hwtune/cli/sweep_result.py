@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from hwtune.cli.outcome import setting_text
+from hwtune.cli.outcome import OBJECTIVE_UNITS, restored_text, setting_text
 from hwtune.domain.knob import Setting, Value
 from hwtune.domain.objective import Objective
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hwtune.cli.host import OpenHost
     from hwtune.cli.sweep_open import Sweeping
 
-_UNITS = {Objective.ENERGY: "J", Objective.EDP: "J·s", Objective.ED2P: "J·s²", Objective.TIME: "s"}
 # `hwtune replay` skips a workload with fewer.
 _FEWEST_FOR_REPLAY = 10
 
@@ -142,11 +141,7 @@ def print_result(opened: OpenHost, sweeping: Sweeping) -> None:
     if sweeping.sweep.clamped:
         lines.append(f"{len(sweeping.sweep.clamped)} settings have no rows: the kernel made others of them")
     lines.append(where_it_is(sweeping))
-    lines.append(
-        "Everything is back as it was."
-        if sweeping.restored
-        else "NOT everything could be put back: see `hwtune status`, then `hwtune restore`."
-    )
+    lines.append(restored_text(sweeping.restored))
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
@@ -200,7 +195,7 @@ def _table(opened: OpenHost, sweeping: Sweeping, figures: dict[Setting, Figures]
         table.add_column(heading, justify="right" if heading else "left")
     table.add_column("at")
     default = figures.get(sweeping.space.default)
-    for objective, unit in _UNITS.items():
+    for objective, unit in OBJECTIVE_UNITS.items():
         best = _best(figures, objective)
         lowest = objective.value_of(best.time_s, best.energy_j)
         found = None if default is None else objective.value_of(default.time_s, default.energy_j)

@@ -14,6 +14,7 @@ from statistics import fmean, median
 
 from pydantic import BaseModel
 
+from hwtune.cli.outcome import Z90
 from hwtune.cli.train_sources import Source
 from hwtune.domain.knob import Setting
 from hwtune.domain.objective import Objective
@@ -23,7 +24,6 @@ from hwtune.planner.client import Planner
 from hwtune.planner.prior_file import ComponentEntry
 from hwtune.planner.protocol import HistoryMessage, trial_of
 
-_Z90 = 1.6448536269514722
 _KNOWN = 3
 
 Write = Callable[[Sequence[ComponentEntry]], str]
@@ -166,7 +166,7 @@ def _order(trial: Trial) -> list[tuple[str, str]]:
 def _figure(predicted: LogNormal, actual: float) -> _Figure:
     sd = max(predicted.sd_log, 1e-9)
     z = (actual - predicted.mean_log) / sd
-    return _Figure(-0.5 * (z * z + log(2.0 * pi)) - log(sd), abs(z) <= _Z90)
+    return _Figure(-0.5 * (z * z + log(2.0 * pi)) - log(sd), abs(z) <= Z90)
 
 
 def _score(figures: Sequence[_Figure]) -> Score:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwtune.cli.options import DryRun, Json, Root, Seed, Simulate, Workload
+from hwtune.cli.options import (
+    Cwd,
+    DryRun,
+    Json,
+    MaxSlowdown,
+    ObjectiveName,
+    Prepare,
+    Root,
+    Seed,
+    Simulate,
+    User,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from hwtune.cli.host import OpenHost
     from hwtune.cli.tuning import Tuning
-
-
-class ObjectiveName(StrEnum):
-    """Words of --objective; the domain's own enumeration is loaded when a verb runs."""
-
-    ENERGY = "energy"
-    EDP = "edp"
-    ED2P = "ed2p"
-    TIME = "time"
 
 
 def tune(
@@ -31,12 +33,7 @@ def tune(
     objective: Annotated[
         ObjectiveName | None, typer.Option("--objective", help="What to minimise.  [default: edp]")
     ] = None,
-    max_slowdown: Annotated[
-        str | None,
-        typer.Option(
-            "--max-slowdown", metavar="PERCENT", help="Longest run time accepted, over the default: 5% or 0.05."
-        ),
-    ] = None,
+    max_slowdown: MaxSlowdown = None,
     max_power: Annotated[
         float | None, typer.Option("--max-power", metavar="W", min=0.0, help="Largest mean power accepted, in watts.")
     ] = None,
@@ -57,14 +54,9 @@ def tune(
         ),
     ] = None,
     runs: Annotated[int | None, typer.Option("--runs", min=1, help="Runs of each setting.  [default: 3]")] = None,
-    prepare: Annotated[
-        str | None,
-        typer.Option("--prepare", metavar="CMD", help="Shell command before each run, not measured: make clean."),
-    ] = None,
-    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Directory of the command.")] = None,
-    user: Annotated[
-        str | None, typer.Option("--user", help="Who runs the command.  [default: under sudo, the calling user]")
-    ] = None,
+    prepare: Prepare = None,
+    cwd: Cwd = None,
+    user: User = None,
     pyperf: Annotated[
         Path | None, typer.Option("--pyperf", metavar="FILE", help="Write the receipt's runs as pyperf JSON.")
     ] = None,
@@ -81,18 +73,16 @@ def tune(
     The search starts from the machine's present settings. What it finds is kept (--keep) only if interleaved runs
     against the default show a gain; otherwise it says so. Ctrl-C restores and prints what was learned so far.
     """
+    from hwtune.cli.command import Command, check_words
     from hwtune.cli.host import open_host
-    from hwtune.cli.tuning import Wish, check_words, open_tuning
+    from hwtune.cli.tuning import Wish, open_tuning
 
     words = tuple(command or ())
     check_words(words, simulate=simulate, root=root, dry_run=dry_run, keep=keep)
     wish = Wish(
-        command=words,
+        command=Command(words=words, prepare=prepare, cwd=cwd, user=user),
         max_power_w=max_power,
         budget_time=budget_time,
-        prepare=prepare,
-        cwd=cwd,
-        user=user,
         seed=seed,
     )
     flags = {

@@ -10,14 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hwtune.cli.host import OpenHost
-from hwtune.cli.outcome import changes, setting_text
+from hwtune.cli.outcome import OBJECTIVE_UNITS, Z95, changes, restored_text, setting_text
 from hwtune.cli.tuning import Tuning
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Prediction, Run
 from hwtune.session import Receipt
-
-_Z95 = 1.959963984540054
-_OBJECTIVE_UNITS = {Objective.EDP: "J·s", Objective.ED2P: "J·s²"}
 
 
 def print_result(opened: OpenHost, tuning: Tuning) -> None:
@@ -73,10 +70,8 @@ def _figures(receipt: Receipt, objective: Objective) -> list[tuple[str, str, str
     if verdict.energy_ratio is not None and verdict.energy_ratio_95 is not None:
         energies = _medians(receipt, lambda run: run.energy_j or 0.0, "J")
         rows.append(("energy", *energies, _ratio(verdict.energy_ratio, verdict.energy_ratio_95)))
-    if objective in _OBJECTIVE_UNITS:
-        values = _medians(
-            receipt, lambda run: objective.value_of(run.time_s, run.energy_j), _OBJECTIVE_UNITS[objective]
-        )
+    if objective not in {Objective.TIME, Objective.ENERGY}:
+        values = _medians(receipt, lambda run: objective.value_of(run.time_s, run.energy_j), OBJECTIVE_UNITS[objective])
         rows.append((objective.value.upper(), *values, _ratio(verdict.objective_ratio, verdict.objective_ratio_95)))
     return rows
 
@@ -109,15 +104,9 @@ def _conclusion(opened: OpenHost, tuning: Tuning) -> list[str]:
         lines = ["No setting promises to be better: defaults kept."]
     if session.why_stopped:
         lines.append(f"The model was not trusted to go on: {session.why_stopped}.")
-    return [*lines, _ending(tuning)]
-
-
-def _ending(tuning: Tuning) -> str:
     if tuning.kept:
-        return "The setting stays applied; `hwtune restore` puts the defaults back."
-    if tuning.restored:
-        return "Everything is back as it was."
-    return "NOT everything could be put back: see `hwtune status`, then `hwtune restore`."
+        return [*lines, "The setting stays applied; `hwtune restore` puts the defaults back."]
+    return [*lines, restored_text(tuning.restored)]
 
 
 def _expectation(tuning: Tuning) -> list[str]:
@@ -133,7 +122,7 @@ def _expected(prediction: Prediction) -> list[str]:
     quantities = {"time": prediction.time_s, "energy": prediction.energy_j}
     return [
         f"expected {name}, relative to the default: "
-        + " … ".join(f"{exp(quantity.mean_log + z * quantity.sd_log):.2f}" for z in (-_Z95, 0.0, _Z95))
+        + " … ".join(f"{exp(quantity.mean_log + z * quantity.sd_log):.2f}" for z in (-Z95, 0.0, Z95))
         + " (median and 95 % interval; predicted, not measured)"
         for name, quantity in quantities.items()
         if quantity is not None

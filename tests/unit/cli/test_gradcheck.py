@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from hwtune.cli.command import Command
 from hwtune.cli.gradcheck_open import Wish, check_gradients
 from hwtune.cli.gradcheck_result import document, print_result
 from hwtune.cli.host import open_host
@@ -156,7 +157,8 @@ def test_both_gradients_are_the_slope_half_way_times_the_step() -> None:
 def test_a_wrong_gradient_is_found_and_told(capsys: pytest.CaptureFixture[str]) -> None:
     slope = slope_of(*along(lambda x: torch.stack([x[:, 0], Wrong.apply(x[:, 0])], 1), *ends()))
     assert slope.relative_error == pytest.approx(0.01 / 1.01, rel=1e-6)
-    wish = Wish(command=(), at=None, budget=1, blocks=0, prepare=None, cwd=None, user=None, seed=0, spoken=False)
+    nothing = Command(words=(), prepare=None, cwd=None, user=None)
+    wish = Wish(command=nothing, at=None, budget=1, blocks=0, seed=0, spoken=False)
     with open_host(root=TREES / "laptop", flags={"tune.knobs": "max"}) as opened:
         found = check_gradients(opened, wish)
         told = document(opened, replace(found, steps=((found.steps[0][0], slope),)))

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwtune.cli.options import spread_optional_values
-from hwtune.cli.tuning import check_words, choose_knobs, parse_duration_s
+from hwtune.cli.command import check_words
+from hwtune.cli.options import listed, spread_optional_values
+from hwtune.cli.problem import choose_knobs
+from hwtune.cli.tuning import parse_duration_s
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob
 
@@ -31,6 +33,12 @@ def test_a_bare_simulate_is_the_laptop() -> None:
 
 def test_words_of_the_measured_command_are_its_own() -> None:
     assert spread_optional_values(["tune", "--", "run", "--simulate"]) == ["tune", "--", "run", "--simulate"]
+
+
+def test_a_list_is_separated_by_commas() -> None:
+    assert listed(" max , policy4.max,,") == ("max", "policy4.max")
+    assert listed("") == ()
+    assert listed(None) is None
 
 
 @pytest.mark.parametrize(

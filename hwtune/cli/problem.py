@@ -1,0 +1,66 @@
+"""The problem that a session on a machine solves: which of its knobs are turned, and what for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwtune.cli.host import OpenHost
+from hwtune.domain.errors import Unsupported, UsageError
+from hwtune.domain.knob import KnobSpace
+from hwtune.domain.objective import Bound
+from hwtune.domain.problem import Problem
+from hwtune.sensors.energy import EnergySource
+
+
+def problem_of(opened: OpenHost, space: KnobSpace, *, seed: int, max_power_w: float | None = None) -> Problem:
+    """What the configuration asks for, flags included, in the knobs of this machine.
+
+    Raises:
+        UsageError: unknown knobs.
+    """
+    wanted = opened.config.tune
+    return Problem(
+        space=choose_knobs(space, wanted.knobs),
+        objective=wanted.objective,
+        bound=Bound(max_slowdown=wanted.max_slowdown, max_power_w=max_power_w),
+        max_risk=wanted.max_risk,
+        seed=seed,
+    )
+
+
+def choose_knobs(space: KnobSpace, words: Sequence[str] | None) -> KnobSpace:
+    """The knobs to turn: all but governor tunables, or those that are named.
+
+    A name without a policy (`max`) stands for that knob of every cluster.
+
+    Raises:
+        UsageError: a name that is no knob here, or nothing left to turn.
+    """
+    if words is None:
+        names = tuple(knob.name for knob in space.knobs if knob.role != "other")
+    else:
+        names = tuple(name for word in words for name in _named(space, word))
+    chosen = space.subset(names)
+    if not chosen.knobs:
+        raise UsageError("no knob to turn", hint=f"this machine has: {', '.join(space.names)}")
+    return chosen
+
+
+def _named(space: KnobSpace, word: str) -> tuple[str, ...]:
+    """The knob of that name, or of that name in every cluster; the word itself when there is neither."""
+    everywhere = tuple(name for name in space.names if name == word or name.endswith(f".{word}"))
+    return (word,) if word in space.names or not everywhere else everywhere
+
+
+def check_energy(energy: EnergySource, problem: Problem) -> None:
+    """Refuse a problem of energy or power on a machine that measures none.
+
+    Raises:
+        Unsupported: with what would make a sensor of it.
+    """
+    needs = problem.objective.needs_energy or problem.bound.max_power_w is not None
+    if needs and energy.quality == "none":
+        raise Unsupported(
+            f"--objective {problem.objective} needs an energy sensor, and this machine offers none",
+            hint=f"{energy.why}; `--objective time` works without one",
+        )

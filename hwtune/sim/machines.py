@@ -23,8 +23,8 @@ _LAPTOP = Chip(
             levels_khz=None,
             min_khz=400_000,
             base_khz=1_800_000,
-            max_khz=4_700_000,
-            turbo_one_ghz=4.7,
+            max_khz=5_200_000,
+            turbo_one_ghz=5.2,
             turbo_all_ghz=4.2,
             voltage=Voltage(floor_v=0.66, knee_ghz=1.5, slope_v_per_ghz=0.10, bend_ghz=3.1, bend_v_per_ghz2=0.12),
             dynamic_w=1.05,
@@ -35,7 +35,7 @@ _LAPTOP = Chip(
     ),
     packages=(
         Package(
-            idle_w=5.5,
+            idle_w=3.2,
             uncore_w=10.0,
             uncore_floor=0.35,
             traffic_w=2.2,

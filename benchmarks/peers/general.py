@@ -103,6 +103,7 @@ def smac(task: Task, budget: int, seed: int) -> Trace:
     """SMAC3's facade for hyperparameters, asked and told; the bound is a penalty, since it knows no constraint."""
     from ConfigSpace import ConfigurationSpace, OrdinalHyperparameter  # noqa: PLC0415
     from smac import HyperparameterOptimizationFacade, Scenario  # noqa: PLC0415
+    from smac.main.exceptions import ConfigurationSpaceExhaustedException  # noqa: PLC0415
     from smac.runhistory.dataclasses import TrialInfo, TrialValue  # noqa: PLC0415
 
     logging.disable(logging.WARNING)
@@ -115,7 +116,7 @@ def smac(task: Task, budget: int, seed: int) -> Trace:
     rows: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         scenario = Scenario(space, n_trials=budget, deterministic=True, seed=seed, output_directory=Path(folder))
-        start = HyperparameterOptimizationFacade.get_initial_design(scenario, n_configs=_STARTS - 1)
+        start = HyperparameterOptimizationFacade.get_initial_design(scenario, n_configs=_STARTS - 1, max_ratio=1.0)
         search = HyperparameterOptimizationFacade(
             scenario, _never, initial_design=start, overwrite=True, logging_level=False
         )
@@ -127,8 +128,8 @@ def smac(task: Task, budget: int, seed: int) -> Trace:
                 break
             try:
                 info = search.ask()
-            except StopIteration:
-                break
+            except (StopIteration, ConfigurationSpaceExhaustedException):
+                break  # every setting is measured
     return keeping_the_best(task, rows)
 
 

@@ -27,7 +27,6 @@ def draw(scores: Sequence[Score], path: Path) -> None:
             reference = _shares(scores, objective, methods[0])
             for panel, method in zip(row, methods, strict=True):
                 shares = _shares(scores, objective, method)
-                panel.set_title(method if row is panels[0] else "")
                 panel.grid(color="#dddddd", linewidth=0.5)
                 panel.set(ylim=(-0.1, 1.05), xlim=(1, max(budget, 2)))
                 if not len(shares):
@@ -38,6 +37,8 @@ def draw(scores: Sequence[Score], path: Path) -> None:
                     panel.plot(evaluations, np.median(reference, axis=0), color=_REFERENCE, linestyle="--", linewidth=1)
                 panel.plot(evaluations, middle, color=_OWN, linewidth=1.5)
             row[0].set_ylabel(f"{objective}\nshare of headroom")
+        for panel, method in zip(panels[0], methods, strict=True):
+            panel.set_title(method)
         for panel in panels[-1]:
             panel.set_xlabel("evaluations")
         figure.suptitle(

@@ -20,7 +20,7 @@ from statistics import fmean, median
 from peers.tasks import Task, Trace
 
 ENOUGH = 0.9
-SHOWN = (4, 10, 20)  # evaluations after which the table gives the share
+SHOWN = (4, 10, 20)  # evaluations after which the table gives the share; and after all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +129,13 @@ def summaries(scores: Sequence[Score]) -> list[Summary]:
 def _summary(method: str, scores: Sequence[Score]) -> Summary:
     needed = sorted(math.inf if each.to_enough is None else each.to_enough for each in scores)
     budget = len(scores[0].share)
+    counts = [*(count for count in SHOWN if count < budget), budget]
     unsafe = [each.unsafe for each in scores if each.unsafe is not None]
     held = [each.held for each in scores if each.held is not None]
     return Summary(
         method=method,
         tasks=len({(each.table, each.workload) for each in scores}),
-        share={count: fmean(each.share[count - 1] for each in scores) for count in SHOWN if count <= budget},
+        share={count: fmean(each.share[count - 1] for each in scores) for count in counts},
         to_enough=median(needed),
         to_enough_p90=needed[math.ceil(0.9 * len(needed)) - 1],
         evaluations=fmean(each.evaluations for each in scores),

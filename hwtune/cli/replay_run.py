@@ -157,7 +157,7 @@ def _session(
             transaction=transaction,
             work=RowWork(workload, knobs),
             planner=planner,
-            budget=Budget(evaluations=wish.budget, runs=2, verify_blocks=0),
+            budget=Budget(evaluations=wish.budget, runs=3, verify_blocks=0),
             now_ns=time.monotonic_ns,
             watcher=watch,
         )

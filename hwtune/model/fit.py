@@ -1,9 +1,9 @@
-"""Fitting: constants of the physics by Gauss-Newton, noise and kernel by gradient steps on the marginal likelihood.
+"""Fitting: constants of the physics by Gauss-Newton, the residual by gradient steps on the marginal likelihood.
 
 The constants' MAP is found with the residual integrated out: each step solves the linear-Gaussian problem at the
 present estimate, θ ← θ₀ + S₀Jᵀ K⁻¹ (y - m(θ) - J(θ₀ - θ)), halved until the posterior density rises (an iterated
-extended Kalman update; Bell & Cathey 1993). Noise, amplitudes and length scales maximise their own posterior given that
-linearisation. Every answer depends on the trials alone: nothing is kept between calls.
+extended Kalman update; Bell & Cathey 1993). Amplitudes, length scales and roughness maximise their own posterior given
+that linearisation. Every answer depends on the trials alone: nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def fit_constants(posterior: Posterior) -> Posterior:
 
 
 def fit_hyperparameters(posterior: Posterior) -> Posterior:
-    """The posterior with the most probable noise, amplitudes and length scales, at fixed constants."""
+    """The posterior with the most probable amplitudes, length scales and roughness, at fixed constants."""
     surrogate = posterior.surrogate
     hyper = adam(posterior.hyper, lambda eta: -posterior.log_evidence(eta), steps=_HYPER_STEPS, rate=_HYPER_RATE)
     return Posterior(surrogate, posterior.seen, posterior.theta, hyper)

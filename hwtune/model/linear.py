@@ -20,8 +20,6 @@ from hwtune.model.learned import LENGTH, LENGTHS, Component
 from hwtune.model.prior import INTERCEPT_SD
 from hwtune.model.surrogate import Observations, matern52
 
-_NOISE_SD = 0.002  # of one run, before any was repeated
-_NOISE_RUNS = 1.0  # how many repeated runs that belief is worth
 _SAME = 1e-12  # squared distance in u of settings that are one
 
 
@@ -58,7 +56,7 @@ class LearnedPosterior:
         missed = self.seen.y - torch.einsum("np,kop->kno", self._phi, self._mean)
         missed = missed.transpose(1, 2).flatten(1)[:, self._kept]  # (k, m)
         blocks = self._residual(self._u, self._u, self._origin) + INTERCEPT_SD**2  # (k, 2, n, n)
-        blocks = blocks + torch.diag_embed(self.noise_variance(self.seen.runs))
+        blocks = blocks + torch.diag_embed(self.seen.noise_variance(self.seen.runs))
         total = torch.einsum("np,kopqr,mr->konqm", self._phi, self._worth, self._phi)
         total = total + torch.einsum("konm,oq->konqm", blocks, torch.eye(2, dtype=torch.float64))
         size = 2 * len(self.seen.x)
@@ -68,14 +66,6 @@ class LearnedPosterior:
         self._weights = torch.cholesky_solve(missed.unsqueeze(-1), self._factor).squeeze(-1)
         log_det = self._factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         self.log_weights = self.log_weights - 0.5 * white.square().sum(-1) - log_det
-
-    def noise_variance(self, runs: Tensor) -> Tensor:
-        """Variance of a trial's mean of log time and log power `(2, n)`, pooled over trials with repeated runs."""
-        sensed = torch.isfinite(self.seen.spread)
-        spread = self.seen.spread.nan_to_num().sum(0)
-        freedom = ((self.seen.runs - 1.0).unsqueeze(-1) * sensed).sum(0)
-        variance = (_NOISE_RUNS * _NOISE_SD**2 + spread) / (_NOISE_RUNS + freedom)
-        return variance.unsqueeze(-1) / runs
 
     def _kernel(self, a: Tensor, b: Tensor) -> Tensor:
         """Covariance of h at two sets of u, for each component and output `(k, 2, |a|, |b|)`."""

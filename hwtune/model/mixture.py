@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hwtune.model.linear import LearnedPosterior
-from hwtune.model.surrogate import Observations, Posterior, noise_variance
+from hwtune.model.surrogate import Observations, Posterior
 
 _PHYSICS = 0.15  # prior odds of the physics where something learned fits too
 _LEAST = 1e-3  # share of the weight below which an expert is not asked
@@ -96,9 +96,5 @@ class Mixture:
 
     def predict_trial(self, x: Tensor, runs: Tensor, *, level: bool) -> tuple[Tensor, Tensor]:
         """The same of the next trial at each row, its noise over `runs` (`1`) included."""
-        found = self.experts(x, level=level)
-        noise = [noise_variance(self.physics.hyper, runs)]
-        if self._learned is not None:
-            noise += [self._learned.noise_variance(runs)] * len(self._learned.components)
-        noisy = found.covariance + torch.diag_embed(torch.stack(noise).squeeze(-1)).unsqueeze(1)
-        return Experts(log_weights=found.log_weights, mean=found.mean, covariance=noisy).moments()
+        mean, covariance = self.predict(x, level=level)
+        return mean, covariance + torch.diag(self.seen.noise_variance(runs).squeeze(-1))

@@ -63,8 +63,7 @@ CONSTANTS: Final[Mapping[str, Gaussian]] = MappingProxyType(
 HYPERPARAMETERS: Final[Mapping[str, Gaussian]] = MappingProxyType(
     {
         # Logarithms of deviations in log units (0.015 = 1.5 %) and of length scales.
-        "noise.time": Gaussian(mean=-4.2, sd=0.6),
-        "noise.power": Gaussian(mean=-4.2, sd=0.6),
+        "rough": Gaussian(mean=-5.5, sd=0.8),  # what is special to one setting
         "residual.time": Gaussian(mean=-3.3, sd=0.6),
         "residual.power": Gaussian(mean=-2.8, sd=0.5),
         "residual.unmodelled": Gaussian(mean=-1.6, sd=0.7),  # amplitude where a knob's physics is not known
@@ -80,7 +79,9 @@ HYPERPARAMETERS: Final[Mapping[str, Gaussian]] = MappingProxyType(
     }
 )
 
-NOISE_FLOOR: Final = 0.006  # two trials of the same setting differ by drift, whatever their repeats say
+NOISE_SD: Final = 0.015  # of one run, before any was repeated
+NOISE_RUNS: Final = 0.5  # degrees of freedom that this belief is worth
+NOISE_FLOOR: Final = 0.002  # two trials of the same setting differ by drift, whatever their repeats say
 INTERCEPT_SD: Final = 0.5  # log level of the default itself, around its first figure
 
 

@@ -1,11 +1,12 @@
 """The surrogate: one Gaussian posterior over log time and log power, relative to the default setting.
 
-    r(x) = m(x, θ) - m(x₀, θ) + g(x) - g(x₀)       θ ~ N(θ₀, S₀),  g ~ GP(0, k) for each output
+    r(x) = m(x, θ) - m(x₀, θ) + g(x) - g(x₀)       θ ~ N(θ₀, S₀),  g ~ GP(0, a² k + b² δ) for each output
     y    = c + r(x) + ε                            c ~ N(0, s²): the level of the default itself
 
 The physics m is linearised at the MAP estimate θ̂, so its constants enter the covariance as J S₀ Jᵀ (Laplace, as in a
 linear model with a prior; Rasmussen & Williams 2006, §2.7) and r(x₀) = 0 exactly. k is Matérn-5/2 with one length scale
-per input; the inputs are the effective log frequency of each domain, and the knobs.
+per input; the inputs are the effective log frequency of each domain, and the knobs. The rough part b² δ is what no
+neighbour tells of a setting and what its repeated runs agree on: a misfit of the model is not taken for noise.
 
 Shapes: n trials, p constants, b candidates; the two outputs stand last, or blocked in the order time, power.
 """
@@ -21,7 +22,7 @@ from torch import Tensor
 from hwtune.domain.knob import ChoiceKnob
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.physics import Physics
-from hwtune.model.prior import HYPERPARAMETERS, INTERCEPT_SD, NOISE_FLOOR, prior_of
+from hwtune.model.prior import HYPERPARAMETERS, INTERCEPT_SD, NOISE_FLOOR, NOISE_RUNS, NOISE_SD, prior_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +43,24 @@ class Observations:
     spread: Tensor
     level: Tensor
 
+    def noise_sd(self) -> Tensor:
+        """Deviation of one run in log time and log power, pooled over trials with repeated runs `(2)`.
+
+        What is believed before any was repeated counts as `NOISE_RUNS` degrees of freedom.
+        """
+        sensed = torch.isfinite(self.spread)
+        freedom = ((self.runs - 1.0).unsqueeze(-1) * sensed).sum(0)
+        spread = self.spread.nan_to_num().sum(0)
+        return ((NOISE_RUNS * NOISE_SD**2 + spread) / (NOISE_RUNS + freedom)).sqrt()
+
+    def noise_variance(self, runs: Tensor) -> Tensor:
+        """Variance of a trial's mean of log time and log power `(2, n)`: that of one run over its runs, and a floor."""
+        return self.noise_sd().square().unsqueeze(-1) / runs + NOISE_FLOOR**2
+
 
 # These act through the effective frequencies alone, which stand among the kernel's inputs themselves.
 _THROUGH_CLOCKS = ("frequency", "frequency_floor")
+_SAME = 1e-12  # squared distance of kernel inputs of settings that are one
 
 
 class Surrogate:
@@ -56,16 +72,17 @@ class Surrogate:
         space = encoding.space
         known = all(self.physics.modelled(knob) for knob in space.knobs)
         amplitudes = ["residual.time", "residual.power"] if known else ["residual.unmodelled"] * 2
-        names = ["noise.time", "noise.power", *amplitudes, *["length.domain"] * len(self.physics.domains)]
+        names = [*amplitudes, *["length.domain"] * len(self.physics.domains)]
         owner, scale = list(range(len(self.physics.domains))), [1.0] * len(self.physics.domains)
         for knob in space.knobs:
             if knob.role in _THROUGH_CLOCKS:
                 continue
             width = len(knob.choices) if isinstance(knob, ChoiceKnob) else 1
-            owner += [len(names) - 4] * width
+            owner += [len(names) - 2] * width
             # Two choices are one range apart: |e_i - e_j| = √2.
             scale += [math.sqrt(2.0) if width > 1 else 1.0] * width
             names.append(f"length.{knob.role}")
+        names += ["rough.time", "rough.power"]
         self._owner, self._scale = torch.tensor(owner), tensor(scale)
         priors = [prior_of(name, HYPERPARAMETERS) for name in names]
         self.hyper_mean = tensor([prior.mean for prior in priors])
@@ -86,15 +103,21 @@ class Surrogate:
         return torch.cat(parts, dim=-1) / self._scale
 
     def kernel(self, a: Tensor, b: Tensor, hyper: Tensor) -> Tensor:
-        """Correlation of the residual at two sets of kernel inputs `(|a|, |b|)`."""
-        lengths = hyper[4:][self._owner].exp()
-        return matern52(a / lengths, b / lengths)
+        """Covariance of g at two sets of kernel inputs for each output `(2, |a|, |b|)`."""
+        lengths = hyper[2:-2][self._owner].exp()
+        same = ((a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1) < _SAME).to(a.dtype)
+        smooth, rough = ((2.0 * part).exp().reshape(2, 1, 1) for part in (hyper[:2], hyper[-2:]))
+        return smooth * matern52(a / lengths, b / lengths) + rough * same
 
     def residual(self, a: Tensor, b: Tensor, origin: Tensor, hyper: Tensor) -> Tensor:
         """Covariance of g(x) - g(x₀) for each output `(2, |a|, |b|)`, from kernel inputs; `origin` is x₀'s `(1, …)`."""
         to_origin = self.kernel(a, origin, hyper) + self.kernel(origin, b, hyper)
-        pinned = self.kernel(a, b, hyper) - to_origin + 1.0
-        return (2.0 * hyper[2:4]).exp().reshape(2, 1, 1) * pinned
+        return self.kernel(a, b, hyper) - to_origin + self.variance(hyper).reshape(2, 1, 1)
+
+    @staticmethod
+    def variance(hyper: Tensor) -> Tensor:
+        """Variance of g for each output `(2)`."""
+        return (2.0 * hyper[:2]).exp() + (2.0 * hyper[-2:]).exp()
 
     def linearise(self, x: Tensor, theta: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
         """The physics relative to the default at rows `(b, 2)`, and its Jacobian in the constants `(b, 2, p)`."""
@@ -116,7 +139,7 @@ class Posterior:
         surrogate: physics, kernel, priors.
         seen: the observations, none at all for the prior predictive.
         theta: where the physics is linearised (`p`).
-        hyper: logarithms of noise, amplitudes and length scales.
+        hyper: logarithms of amplitudes, length scales and roughness.
     """
 
     def __init__(self, surrogate: Surrogate, seen: Observations, theta: Tensor, hyper: Tensor) -> None:
@@ -140,7 +163,7 @@ class Posterior:
         blocks = self.surrogate.residual(self._inputs, self._inputs, self._origin, hyper) + INTERCEPT_SD**2
         none = torch.zeros_like(blocks[0])
         total = torch.cat([torch.cat([blocks[0], none], 1), torch.cat([none, blocks[1]], 1)])
-        total = total + torch.diag(noise_variance(hyper, self.seen.runs).flatten())
+        total = total + torch.diag(self.seen.noise_variance(self.seen.runs).flatten())
         total = total[self._kept][:, self._kept]
         if constants:
             slopes = self._slopes()
@@ -174,16 +197,12 @@ class Posterior:
         return density
 
     def log_evidence(self, hyper: Tensor) -> Tensor:
-        """Log posterior density of the hyperparameters, up to a constant: evidence, spread of runs, prior."""
+        """Log posterior density of the hyperparameters, up to a constant: evidence and prior."""
         factor = torch.linalg.cholesky(self.covariance(hyper))
         white: Tensor = torch.linalg.solve_triangular(factor, self.surprise().unsqueeze(-1), upper=False)
         trials: Tensor = -0.5 * white.square().sum() - factor.diagonal().log().sum()
-        sensed = torch.isfinite(self.seen.spread)
-        freedom = ((self.seen.runs - 1.0).unsqueeze(-1) * sensed).sum(0)
-        spread = self.seen.spread.nan_to_num().sum(0)
-        within = -0.5 * (spread * (-2.0 * hyper[:2]).exp()).sum() - (freedom * hyper[:2]).sum()
         away = (hyper - self.surrogate.hyper_mean) / self.surrogate.hyper_sd
-        return trials + within - 0.5 * away.square().sum()
+        return trials - 0.5 * away.square().sum()
 
     def predict(self, x: Tensor, *, against: Tensor | None = None, level: bool = False) -> tuple[Tensor, Tensor]:
         """Mean `(b, 2)` and covariance `(b, 2, 2)` of log time and log power at rows `(b, width)`, differentiable.
@@ -211,15 +230,10 @@ class Posterior:
         mean = mean + jacobian @ (surrogate.physics.mean - self.theta) + cross @ self._weights
         solved = torch.linalg.solve_triangular(self._factor, cross.flatten(0, 1).T, upper=False)
         solved = solved.T.unflatten(0, (len(x), 2))
-        to_origin = surrogate.kernel(inputs, origin, self.hyper).squeeze(-1)
-        own = (2.0 * self.hyper[2:4]).exp() * (2.0 - 2.0 * to_origin).unsqueeze(-1) + spread  # (b, 2)
+        to_origin = surrogate.kernel(inputs, origin, self.hyper).squeeze(-1).T
+        own = 2.0 * surrogate.variance(self.hyper) - 2.0 * to_origin + spread  # (b, 2)
         covariance = weighted @ jacobian.transpose(1, 2) + torch.diag_embed(own) - solved @ solved.transpose(1, 2)
         return mean, covariance
-
-
-def noise_variance(hyper: Tensor, runs: Tensor) -> Tensor:
-    """Variance of a trial's mean of log time and log power `(2, n)`: the shared level over its runs, and a floor."""
-    return (2.0 * hyper[:2]).exp().unsqueeze(-1) / runs + NOISE_FLOOR**2
 
 
 def matern52(a: Tensor, b: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ _OUTPUTS = ("time", "power")
 _NOTHING = 1e-3  # of a log output: below it, in mean and doubt, a whole range has no effect
 _MOVES = 0.05  # spread of a log output, above which measurements move beyond any noise
 _NOISES = 5.0  # and so many deviations of their repeats
-_FITTED = 2.0  # and so many of the noise that was learned: a table without repeats has no other
+_FITTED = 2.0  # and so many of noise and roughness that were learned: a table without repeats has no other
 _FOLLOWS = 0.1  # share of that spread which predictions at the same settings must show
 _RISE = 0.05  # of log power: a fall that is sure but smaller is no contradiction
 _SURE = 3.29  # standard deviations: 99.95 %, one-sided; many slopes are asked for in a session
@@ -200,7 +200,7 @@ def _moving(posterior: Posterior) -> list[int]:
         if sensed.sum() < _ACCUSING:
             continue
         repeats = (seen.spread[sensed, output].sum() / freedom[sensed].sum().clamp_min(1.0)).sqrt().item()
-        learned = posterior.hyper[output].exp().item()
+        learned = math.hypot(seen.noise_sd()[output].item(), posterior.hyper[-2:][output].exp().item())
         if seen.y[sensed, output].std().item() > max(_MOVES, _NOISES * repeats, _FITTED * learned):
             moving.append(output)
     return moving

@@ -63,8 +63,8 @@ def test_intervals_hold_about_as_often_as_they_say() -> None:
 def test_repeats_teach_the_noise() -> None:
     calm = fit(CAPS, random_trials(CAPS, 6, seed=0, noise=0.003, runs=5))
     wild = fit(CAPS, random_trials(CAPS, 6, seed=0, noise=0.05, runs=5))
-    assert calm.hyper[0].exp() < 0.01
-    assert wild.hyper[0].exp() > 0.025
+    assert calm.seen.noise_sd()[0] < 0.01
+    assert wild.seen.noise_sd()[0] > 0.025
 
 
 def test_newton_steps_lower_the_cost_and_end_where_it_is_flat() -> None:

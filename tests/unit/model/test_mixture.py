@@ -73,7 +73,7 @@ def by_hand(component: Component, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pin = torch.eye(len(rows), dtype=torch.float64)
     pin[:, -1] -= 1.0  # r(x) = h(x) - h(x0)
     n, m = len(seen.x), len(x)
-    spread = LearnedPosterior((component,), encoding, seen).noise_variance(seen.runs)
+    spread = seen.noise_variance(seen.runs)
     blocks = []
     for output in range(2):
         prior = component.amplitude[output] ** 2 * smooth + component.roughness[output] ** 2 * same

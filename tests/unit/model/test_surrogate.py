@@ -11,7 +11,7 @@ from torch import Tensor
 from hwtune.domain.knob import KnobSpace, RangeKnob
 from hwtune.model.encoding import Encoding
 from hwtune.model.fit import fit, observe
-from hwtune.model.prior import INTERCEPT_SD, NOISE_FLOOR
+from hwtune.model.prior import INTERCEPT_SD
 from hwtune.model.surrogate import Posterior, Surrogate, matern52
 
 OTHER = KnobSpace(
@@ -49,19 +49,21 @@ class Pinned(gpytorch.models.ExactGP):
         likelihood = gpytorch.likelihoods.FixedNoiseGaussianLikelihood(noise=noise)
         super().__init__(seen.x, seen.y[:, 0], likelihood)
         matern = gpytorch.kernels.MaternKernel(nu=2.5, ard_num_dims=self.encoding.width)
-        matern.lengthscale = hyper[5:].exp()
-        self.matern, self.amplitude = matern.double(), hyper[2].exp()
+        matern.lengthscale = hyper[3:-2].exp()
+        self.matern, self.amplitude, self.rough = matern.double(), hyper[0].exp(), hyper[-2].exp()
 
     def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
         every = torch.cat([x, self.encoding.default.unsqueeze(0)])
         k = self.matern((every - self.encoding.low) / self.encoding.span).to_dense() * self.amplitude**2
+        same = (every.unsqueeze(0) == every.unsqueeze(1)).all(-1)
+        k = k + same * self.rough**2
         k = k - k[:, -1:] - k[-1:, :] + k[-1, -1] + INTERCEPT_SD**2
         zero = torch.zeros(len(x), dtype=torch.float64)
         return gpytorch.distributions.MultivariateNormal(zero, k[:-1, :-1])
 
 
 def _gpytorch(posterior: Posterior, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
-    noise = (2 * posterior.hyper[0]).exp() / posterior.seen.runs + NOISE_FLOOR**2
+    noise = posterior.seen.noise_variance(posterior.seen.runs)[0]
     with torch.no_grad():
         return Pinned(posterior, noise).double().eval()(x)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from tuner_values import CAPS, LAPTOP, every, managed, trials_of
 
 from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob, Setting, Value
@@ -17,7 +18,7 @@ from hwtune.domain.trial import Run, Trial
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.model.encoding import Encoding
 from hwtune.model.fit import fit
-from hwtune.model.surrogate import Posterior
+from hwtune.model.surrogate import Observations, Posterior
 from hwtune.sim.machine import SimulatedMachine
 from hwtune.tuner.liveness import held_out, liveness
 from hwtune.tuner.propose import recommend, suggest
@@ -209,20 +210,25 @@ def test_held_out_residuals_are_those_of_a_model_without_the_trial() -> None:
         for trial in trials_of([CAPS.default, *levels], lambda setting: managed({"epp": "performance", **setting}))
     ]
     whole = fit(CAPS, timed)
+
+    class OfAll(Observations):
+        """Noise is told by the repeats of all trials, the one that is left out among them."""
+
+        def noise_sd(self) -> Tensor:
+            return whole.seen.noise_sd()
+
     missed, z = held_out(whole)
     assert missed[:, 1].isnan().all() and z[:, 1].isnan().all()
     for index in range(len(timed)):
         kept = [at for at in range(len(timed)) if at != index]
         seen = whole.seen
-        rest = type(seen)(
-            x=seen.x[kept], y=seen.y[kept], runs=seen.runs[kept], spread=seen.spread[kept], level=seen.level
-        )
+        rest = OfAll(x=seen.x[kept], y=seen.y[kept], runs=seen.runs[kept], spread=seen.spread[kept], level=seen.level)
         mean, covariance = Posterior(whole.surrogate, rest, whole.theta, whole.hyper).predict(
             seen.x[index : index + 1], level=True
         )
         expected = (seen.y[index, 0] - mean[0, 0]).item()
         assert missed[index, 0].item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
-        noise = (2.0 * whole.hyper[0]).exp().item() / 3.0 + 0.006**2
+        noise = rest.noise_variance(rest.runs)[0, 0].item()
         assert (missed[index, 0] / z[index, 0]).item() ** 2 == pytest.approx(
             covariance[0, 0, 0].item() + noise, rel=1e-6
         )

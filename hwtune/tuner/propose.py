@@ -6,6 +6,7 @@ Stateless: every answer follows from the problem and its trials, bit for bit.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -38,14 +39,15 @@ def suggest(study: Study) -> Proposal:
     best_row = study.encoding.encode([best])[0]
     without = study.tried | {study.default}
 
-    near = [best, study.default]
-    for limits, least in _ladder(problem.max_risk) if bounded(problem.bound) else (((), -math.inf),):
+    def worth(x: Tensor, limits: _Limits) -> Tensor:
+        within = (barrier(study.judge.log_within(x, times), risk) for times, risk in limits)
+        return sum(within, study.judge.promise(x, best_row) + study.judge.log_within(x, 1.0))
 
-        def worth(x: Tensor, limits: _Limits = limits) -> Tensor:
-            within = (barrier(study.judge.log_within(x, times), risk) for times, risk in limits)
-            return sum(within, study.judge.promise(x, best_row) + study.judge.log_within(x, 1.0))
-
-        ranked = study.search(worth, near, without=without, parsimony=_PARSIMONY)
+    rungs = _ladder(problem.max_risk) if bounded(problem.bound) else (((), -math.inf),)
+    # The widest limits lead the gradient steps: what keeps narrower ones lies on the way.
+    starts = study.paths(partial(worth, limits=rungs[-1][0]), [best, study.default])
+    for limits, least in rungs:
+        ranked = study.climb(partial(worth, limits=limits), starts, parsimony=_PARSIMONY, without=without)
         if not ranked:
             return study.proposal(best, Reason.VERIFY, status="exhausted")
         score, setting = ranked[0]
@@ -78,7 +80,8 @@ def recommend(study: Study) -> Proposal:
         outlook = study.judge.outlook(x)
         return -(outlook.mean + _UNKNOWN * outlook.sd) / _GRAIN + barrier(outlook.log_feasible, problem.max_risk)
 
-    ranked = study.search(worth, [study.incumbent(), study.default], parsimony=_PARSIMONY)
+    starts = study.paths(worth, [study.incumbent(), study.default])
+    ranked = study.climb(worth, starts, parsimony=_PARSIMONY)
     candidates = [*study.measured, *(setting for _, setting in ranked[:1])]
     outlook = study.outlook(candidates)
     default_holds = bool(safe(outlook, problem.max_risk)[0])

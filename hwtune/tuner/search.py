@@ -79,37 +79,35 @@ def _steps(knob: Knob, value: Value) -> list[Value]:
     return [knob.default, *(knob.nearest(here + move) for move in moves)]
 
 
-def search(
-    near: Neighbourhood,
-    acquisition: Acquisition,
-    starts: Sequence[Setting],
-    *,
-    without: Collection[Setting] = (),
-    parsimony: float = 0.0,
-    generator: torch.Generator,
-) -> list[tuple[float, Setting]]:
-    """Legal settings with large acquisition, best first: gradient steps on the relaxed space, then a climb.
+def paths(
+    near: Neighbourhood, acquisition: Acquisition, starts: Sequence[Setting], generator: torch.Generator
+) -> list[Setting]:
+    """Where gradient steps on the relaxed space end, and where they started: what a climb begins with.
 
     Args:
         near: legal settings of the space.
         acquisition: values (`b`) of rows (`(b, width)`), to be maximised.
         starts: settings to start at, besides random ones.
-        without: settings that are not wanted; empty is the answer when every legal setting is one of them.
-        parsimony: what each knob that differs from the default must be worth, so that no knob is turned for nothing.
         generator: of everything random.
     """
-    encoding = near.encoding
-    default = near.legal(encoding.space.default)
+    return [*starts, *Relaxation(near.encoding).maximise(acquisition, starts, generator)]
+
+
+def worths(near: Neighbourhood, acquisition: Acquisition, parsimony: float) -> Score:
+    """What settings are worth: their acquisition, less `parsimony` for each knob that differs from the default.
+
+    So no knob is turned for nothing.
+    """
+    default = near.legal(near.encoding.space.default)
 
     def score(settings: Sequence[Setting]) -> list[float]:
         if not settings:
             return []
         with torch.no_grad():
-            values: list[float] = acquisition(encoding.encode(settings)).tolist()
+            values: list[float] = acquisition(near.encoding.encode(settings)).tolist()
         return [v - parsimony * len(default.diff(setting)) for v, setting in zip(values, settings, strict=True)]
 
-    ends = Relaxation(encoding).maximise(acquisition, starts, generator)
-    return climb(near, [*starts, *ends], score, without)
+    return score
 
 
 def climb(

@@ -18,7 +18,7 @@ from hwtune.tuner.ceilings import with_ceilings
 from hwtune.tuner.liveness import Liveness, liveness
 from hwtune.tuner.relaxation import Acquisition
 from hwtune.tuner.safety import holds
-from hwtune.tuner.search import Neighbourhood, search
+from hwtune.tuner.search import Neighbourhood, climb, paths, worths
 
 
 class Study:
@@ -73,13 +73,16 @@ class Study:
         physics = self.posterior.physics
         return liveness(physics, None if self.posterior.weights["physics"] > 0.5 else self.posterior)
 
-    def search(
-        self, worth: Acquisition, near: Sequence[Setting], *, without: Collection[Setting] = (), parsimony: float = 0.0
-    ) -> list[tuple[float, Setting]]:
-        """Legal settings by what they are worth, best first."""
+    def paths(self, worth: Acquisition, near: Sequence[Setting]) -> list[Setting]:
+        """Where gradient steps lead from these settings and random ones."""
         generator = torch.Generator().manual_seed(self._seed)
-        starts = list(dict.fromkeys(near))
-        return search(self.neighbourhood, worth, starts, without=without, parsimony=parsimony, generator=generator)
+        return paths(self.neighbourhood, worth, list(dict.fromkeys(near)), generator)
+
+    def climb(
+        self, worth: Acquisition, starts: Sequence[Setting], *, parsimony: float, without: Collection[Setting] = ()
+    ) -> list[tuple[float, Setting]]:
+        """Legal settings around these by what they are worth, best first; empty when all of them are in `without`."""
+        return climb(self.neighbourhood, starts, worths(self.neighbourhood, worth, parsimony), without)
 
     def predict(self, settings: Sequence[Setting]) -> list[Prediction]:
         """The next trial at settings, its noise included; without trials, relative to the default (1 s, 1 J)."""

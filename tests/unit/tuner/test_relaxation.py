@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
-from tuner_values import LAPTOP, LEVELS, MAX, RandomSurrogate
+from tuner_values import LAPTOP, LEVELS, MAX, RandomSurrogate, searched
 
 from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob
 from hwtune.model.encoding import Encoding
 from hwtune.tuner import relaxation
 from hwtune.tuner.relaxation import Relaxation, few_values
-from hwtune.tuner.search import Neighbourhood, search
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -23,9 +22,7 @@ def test_its_best_is_enumerations_best_on_random_surrogates() -> None:
     for seed in range(100):
         surrogate = RandomSurrogate(seed)
         most = max(most, Relaxation(surrogate.encoding).cells)
-        found, _ = search(
-            Neighbourhood(surrogate.encoding), surrogate, [surrogate.space.default], generator=generator(seed)
-        )[0]
+        found, _ = searched(surrogate.encoding, surrogate, surrogate.space.default, seed=seed)
         agreed += found >= surrogate.enumerated() - 1e-6
     assert agreed >= 95
     assert most > 100
@@ -66,9 +63,7 @@ def test_beyond_the_exact_limit_samples_still_find_the_best(monkeypatch: pytest.
     agreed = 0
     for seed in range(20):
         surrogate = RandomSurrogate(seed)
-        found, _ = search(
-            Neighbourhood(surrogate.encoding), surrogate, [surrogate.space.default], generator=generator(seed)
-        )[0]
+        found, _ = searched(surrogate.encoding, surrogate, surrogate.space.default, seed=seed)
         agreed += found >= surrogate.enumerated() - 1e-6
     assert agreed >= 18
 

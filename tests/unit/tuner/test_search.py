@@ -3,11 +3,11 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuner_values import CAPS, LAPTOP, LEVELS, every
+from tuner_values import CAPS, LAPTOP, LEVELS, every, searched
 
 from hwtune.domain.knob import KnobSpace, RangeKnob, Setting
 from hwtune.model.encoding import Encoding
-from hwtune.tuner.search import Neighbourhood, climb, search
+from hwtune.tuner.search import Neighbourhood, climb
 
 THREADS = RangeKnob(
     name="threads", role="active_cpus", unit="1", low=1, high=32, default=32, levels=(1, 2, 4, 8, 16, 32)
@@ -70,11 +70,5 @@ def test_a_knob_is_not_turned_for_nothing() -> None:
     def only_the_cap(x: torch.Tensor) -> torch.Tensor:
         return -10.0 * (x[:, column] - x[:, column].new_tensor(14.5)).square()
 
-    ranked = search(
-        Neighbourhood(encoding),
-        only_the_cap,
-        [LAPTOP.default],
-        parsimony=0.01,
-        generator=torch.Generator().manual_seed(0),
-    )
-    assert set(LAPTOP.default.diff(ranked[0][1])) == {"max"}
+    _, found = searched(encoding, only_the_cap, LAPTOP.default, parsimony=0.01)
+    assert set(LAPTOP.default.diff(found)) == {"max"}

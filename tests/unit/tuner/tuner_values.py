@@ -15,6 +15,8 @@ from hwtune.domain.trial import Run, Trial
 from hwtune.model.encoding import Encoding
 from hwtune.model.surrogate import matern52
 from hwtune.tuner.acquisition import log_expected_improvement
+from hwtune.tuner.relaxation import Acquisition
+from hwtune.tuner.search import Neighbourhood, climb, paths, worths
 
 LEVELS = tuple(range(800_000, 3_600_001, 200_000))
 MAX = RangeKnob(
@@ -119,3 +121,12 @@ def trials_of(
     """Trials of settings in order, with noise."""
     rng = random.Random(seed)
     return [measured(setting, truth, rng, noise) for setting in settings]
+
+
+def searched(
+    encoding: Encoding, acquisition: Acquisition, start: Setting, *, seed: int = 0, parsimony: float = 0.0
+) -> tuple[float, Setting]:
+    """The best of gradient steps and a climb from where they end."""
+    near = Neighbourhood(encoding)
+    starts = paths(near, acquisition, [start], torch.Generator().manual_seed(seed))
+    return climb(near, starts, worths(near, acquisition, parsimony), set())[0]

@@ -47,7 +47,7 @@ class Mixture:
     """The posterior over log time and log power, relative to the default.
 
     Args:
-        physics: always asked.
+        physics: fits every space.
         learned: what earlier trials taught, None where nothing of it fits.
     """
 
@@ -58,6 +58,7 @@ class Mixture:
             learned = learned.likely(_LEAST)
             self._learned = learned if self._odds(physics, learned)[1:].logsumexp(0) > math.log(_LEAST) else None
         self._log_weights = self._odds(physics, self._learned)
+        self._asked = self._learned is None or self._log_weights[0].item() > math.log(_LEAST)
 
     @staticmethod
     def _odds(physics: Posterior, learned: LearnedPosterior | None) -> Tensor:
@@ -83,12 +84,15 @@ class Mixture:
 
     def experts(self, x: Tensor, *, against: Tensor | None = None, level: bool = False) -> Experts:
         """What each expert expects of rows `(b, width)`, differentiable; arguments as in `Posterior.predict`."""
-        mean, covariance = self.physics.predict(x, against=against, level=level)
-        mean, covariance = mean.unsqueeze(0), covariance.unsqueeze(0)
+        said: list[tuple[Tensor, Tensor]] = []
+        if self._asked:
+            mean, covariance = self.physics.predict(x, against=against, level=level)
+            said.append((mean.unsqueeze(0), covariance.unsqueeze(0)))
         if self._learned is not None:
-            means, covariances = self._learned.predict(x, against=against, level=level)
-            mean, covariance = torch.cat([mean, means]), torch.cat([covariance, covariances])
-        return Experts(log_weights=self._log_weights, mean=mean, covariance=covariance)
+            said.append(self._learned.predict(x, against=against, level=level))
+        means, covariances = (torch.cat(parts) for parts in zip(*said, strict=True))
+        log_weights = self._log_weights[0 if self._asked else 1 :].log_softmax(0)
+        return Experts(log_weights=log_weights, mean=means, covariance=covariances)
 
     def predict(self, x: Tensor, *, against: Tensor | None = None, level: bool = False) -> tuple[Tensor, Tensor]:
         """Mean `(b, 2)` and covariance `(b, 2, 2)` of rows, over all experts."""

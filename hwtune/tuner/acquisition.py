@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -45,44 +46,62 @@ class Judge:
         self.posterior, self.bound = posterior, bound
         self._weights = tensor([objective.time_exponent, objective.power_exponent])
 
-    def outlook(self, x: Tensor) -> Outlook:
-        """Of rows `(b, width)`, differentiable."""
-        mean, covariance = self.posterior.experts(x).moments()
-        objective, sd = self._objective(mean, covariance)
-        return Outlook(mean=objective, sd=sd, log_feasible=self.log_within(x, 1.0))
+    def at(self, x: Tensor) -> View:
+        """What is expected of rows `(b, width)`; everything of it is differentiable in them."""
+        return View(self, x)
 
-    def log_within(self, x: Tensor, times: float) -> Tensor:
-        """Log probability that rows are at most `times` as much slower as the bound allows `(b)`, differentiable.
+    def outlook(self, x: Tensor) -> Outlook:
+        """What is expected of rows, in short."""
+        return self.at(x).outlook()
+
+    def objective(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the log objective, from those of log time and log power."""
+        variance = (covariance @ self._weights) @ self._weights
+        return mean @ self._weights, variance.clamp_min(_TINY).sqrt()
+
+
+class View:
+    """Rows `(b, width)` as a judge sees them; the experts are asked once for all questions."""
+
+    def __init__(self, judge: Judge, x: Tensor) -> None:
+        self._judge, self._x = judge, x
+
+    @cached_property
+    def _experts(self) -> Experts:
+        return self._judge.posterior.experts(self._x)
+
+    def outlook(self) -> Outlook:
+        """Log objective relative to the default, and the chance that the bound holds."""
+        objective, sd = self._judge.objective(*self._experts.moments())
+        return Outlook(mean=objective, sd=sd, log_feasible=self.log_within(1.0))
+
+    def log_within(self, times: float) -> Tensor:
+        """Log probability of being at most `times` as much slower as the bound allows `(b)`.
 
         A power bound is not stretched.
         """
-        log_within = x.new_zeros(len(x))
-        if self.bound.max_slowdown is not None:
-            log_within = log_within + _log_below(
-                self.posterior.experts(x), 0, math.log1p(times * self.bound.max_slowdown)
-            )
-        if self.bound.max_power_w is not None:
-            limit = math.log(self.bound.max_power_w) - self.posterior.seen.level[1].item()
-            log_within = log_within + _log_below(self.posterior.experts(x, level=True), 1, limit)
+        bound, posterior = self._judge.bound, self._judge.posterior
+        log_within = self._x.new_zeros(len(self._x))
+        if bound.max_slowdown is not None:
+            log_within = log_within + _log_below(self._experts, 0, math.log1p(times * bound.max_slowdown))
+        if bound.max_power_w is not None:
+            limit = math.log(bound.max_power_w) - posterior.seen.level[1].item()
+            log_within = log_within + _log_below(posterior.experts(self._x, level=True), 1, limit)
         return log_within
 
-    def promise(self, x: Tensor, incumbent: Tensor) -> Tensor:
-        """Log EI of rows `(b, width)` over another row `(width)` per unit of measuring time, differentiable.
+    def promise(self, incumbent: Tensor) -> Tensor:
+        """Log EI over another row `(width)` per unit of measuring time `(b)`.
 
         A probe costs its own run time (Snoek et al., NeurIPS 2012, EI per second), and is trusted as far as it is
         likely not much slower than the incumbent; the trust region widens with what was measured.
         """
-        experts = self.posterior.experts(x, against=incumbent)
-        mean, sd = self._objective(experts.mean, experts.covariance)
+        posterior = self._judge.posterior
+        experts = posterior.experts(self._x, against=incumbent)
+        mean, sd = self._judge.objective(experts.mean, experts.covariance)
         improvement = log_expected_improvement(mean, sd, 0.0)
         time = experts.moments()[0][:, 0]
-        trust = _TRUST * (1.0 + len(self.posterior.seen.x) / _TRUST_GROWS)
+        trust = _TRUST * (1.0 + len(posterior.seen.x) / _TRUST_GROWS)
         return _weighed(experts, improvement) - time + _log_below(experts, 0, trust)
-
-    def _objective(self, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the log objective."""
-        variance = (covariance @ self._weights) @ self._weights
-        return mean @ self._weights, variance.clamp_min(_TINY).sqrt()
 
 
 def _weighed(experts: Experts, logs: Tensor) -> Tensor:

@@ -40,8 +40,9 @@ def suggest(study: Study) -> Proposal:
     without = study.tried | {study.default}
 
     def worth(x: Tensor, limits: _Limits) -> Tensor:
-        within = (barrier(study.judge.log_within(x, times), risk) for times, risk in limits)
-        return sum(within, study.judge.promise(x, best_row) + study.judge.log_within(x, 1.0))
+        view = study.judge.at(x)
+        within = (barrier(view.log_within(times), risk) for times, risk in limits)
+        return sum(within, view.promise(best_row) + view.log_within(1.0))
 
     rungs = _ladder(problem.max_risk) if bounded(problem.bound) else (((), -math.inf),)
     # The widest limits lead the gradient steps: what keeps narrower ones lies on the way.

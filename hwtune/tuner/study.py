@@ -56,7 +56,7 @@ class Study:
     def within(self, setting: Setting, times: float, risk: float) -> bool:
         """Whether a setting is at most `times` as much slower as allowed, but for this risk."""
         with torch.no_grad():
-            return bool(holds(self.judge.log_within(self.encoding.encode([setting]), times), risk))
+            return bool(holds(self.judge.at(self.encoding.encode([setting])).log_within(times), risk))
 
     def incumbent(self) -> Setting:
         """The best posterior mean among measured settings that could be recommended, the default among them.

@@ -154,7 +154,7 @@ def test_the_gradient_of_the_mixture_agrees_with_central_differences() -> None:
     x, incumbent = rows((2300, 14), (1500, 3)), rows((2400, 16))[0]
 
     def value(at: Tensor) -> Tensor:
-        return judge.promise(at, incumbent) + judge.outlook(at).log_feasible
+        return judge.at(at).promise(incumbent) + judge.outlook(at).log_feasible
 
     (gradient,) = torch.autograd.grad(value(x.requires_grad_()).sum(), x)
     for row in range(len(x)):

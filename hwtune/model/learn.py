@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from hwtune.domain.trial import Trial
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.features import Features, signature
 from hwtune.model.fit import adam, observe
-from hwtune.model.learned import LENGTH, LENGTHS, Component
+from hwtune.model.learned import LENGTH, LENGTHS, Component, Level
 from hwtune.model.surrogate import matern52
 
 ROWS = 80  # of one history that are learned from: more of them say the same again
@@ -39,6 +40,8 @@ _LENGTH_SPREAD = 0.4
 _GLITCH = 5.0  # deviations beyond which a figure is no part of the pattern
 _SCALE = 0.2  # of what all features together are worth, before anything is learned
 _UNTOLD = 10.0  # deviation of power's coefficients where nothing was said of it, in units of that
+_LEVELS = 3  # histories whose level at the default says what others draw there
+_LEVEL_DRIFT = 0.012  # by which a machine's level differs from one day to the next
 _ROUNDS, _EM_STEPS, _HYPER_STEPS, _HYPER_RATE = 3, 30, 20, 0.25
 _GROUP_SHARE = 0.45  # of the kind's covariance that one history of a group may still differ by
 
@@ -66,7 +69,7 @@ class History:
 class _Rows:
     """A history as numbers: u `(n, knobs)`, features `(n, p)`, log time and power relative to the default `(n, 2)`.
 
-    Where no power was measured `y` is zero and `powered` false.
+    Where no power was measured `y` is zero and `powered` false. `level` is log power in W at the default.
     """
 
     u: Tensor
@@ -74,6 +77,7 @@ class _Rows:
     y: Tensor
     powered: bool
     group: str
+    level: float
 
 
 def teaches(history: History) -> bool:
@@ -126,7 +130,7 @@ def _without_glitches(rows: _Rows, kind: Component) -> _Rows:
     inverse = _inverse(total[measured][:, measured])
     z = ((inverse @ off) / inverse.diagonal().sqrt()).abs().reshape(-1, count).amax(0)
     keep = z <= max(_GLITCH, z.median().item())
-    return _Rows(rows.u[keep], rows.phi[keep], rows.y[keep], rows.powered, rows.group)
+    return replace(rows, u=rows.u[keep], phi=rows.phi[keep], y=rows.y[keep])
 
 
 def _rows(history: History) -> _Rows | None:
@@ -145,7 +149,7 @@ def _rows(history: History) -> _Rows | None:
         keep = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:ROWS].sort().values
         x, y = x[keep], y[keep]
     features = Features(encoding)
-    return _Rows(features.logs(x), features(x), y.nan_to_num(0.0), powered, history.group)
+    return _Rows(features.logs(x), features(x), y.nan_to_num(0.0), powered, history.group, seen.level[1].item())
 
 
 class _Kind:
@@ -158,6 +162,7 @@ class _Kind:
     def __init__(self, label: str, roles: tuple[Role, ...], histories: Sequence[_Rows]) -> None:
         self._label, self._roles = label, roles
         self._groups = [each.group for each in histories]
+        self._levels = [each.level if each.powered else None for each in histories]
         self._mask = torch.stack([_padded(_measured(each), histories) for each in histories])  # N, n, 2
         scale = tensor([LENGTHS.get(role, LENGTH) for role in roles])
         whole = [[_diagonal(each, scale * math.exp(log)) for each in histories] for log in _LOG_LENGTHS]
@@ -175,13 +180,14 @@ class _Kind:
             mean, covariance, own, within = self._expectation_maximisation(mean, covariance, hyper, at)
             if turn + 1 < _ROUNDS:
                 at, hyper = self._hyperparameters(mean, covariance, hyper)
-        kinds = [(self._label, mean, covariance, 1.0)]
+        kinds = [(self._label, mean, covariance, 1.0, self._level())]
         groups = list(dict.fromkeys(self._groups))
         if 2 <= len(groups) <= MOST_GROUPS:
-            kinds = [(self._label, mean, covariance, KIND_WEIGHT)]
+            kinds = [(self._label, mean, covariance, KIND_WEIGHT, self._level())]
             share = (1.0 - KIND_WEIGHT) / len(groups)
             kinds += [
-                (f"{self._label}/{group}", *self._group(group, own, within, covariance), share) for group in groups
+                (f"{self._label}/{group}", *self._group(group, own, within, covariance), share, self._level(group))
+                for group in groups
             ]
         return tuple(
             Component(
@@ -193,9 +199,17 @@ class _Kind:
                 roughness=hyper[:2].exp(),
                 amplitude=hyper[2:].exp(),
                 length=math.exp(_LOG_LENGTHS[at]),
+                level=level,
             )
-            for label, centre, spread, weight in kinds
+            for label, centre, spread, weight, level in kinds
         )
+
+    def _level(self, group: str | None = None) -> Level | None:
+        """What histories of a group, or all, drew at the default; None where too few of them tell."""
+        told = [level for level, of in zip(self._levels, self._groups, strict=True) if level and group in (None, of)]
+        if len(told) < _LEVELS:
+            return None
+        return Level(mean=fmean(told), sd=math.hypot(stdev(told), _LEVEL_DRIFT))
 
     def _open(self, covariance: Tensor) -> Tensor:
         """The covariance, wide in power where nothing was said of it: that is no power that hardly moves."""

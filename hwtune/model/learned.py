@@ -8,6 +8,7 @@ them (`mixture.py`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,6 +32,7 @@ class Component:
         roughness: deviation of what is special to each setting, in log time and log power `(2)`.
         amplitude: deviation of the smooth residual, in log time and log power `(2)`.
         length: its length scale, in units of each role's usual one.
+        level: what its work draws at the default, or None where that was told too seldom.
     """
 
     label: str
@@ -41,6 +43,27 @@ class Component:
     roughness: Tensor
     amplitude: Tensor
     length: float
+    level: Level | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Log power in W at the default: a machine is known again by it, and so is the work it does."""
+
+    mean: float
+    sd: float
+
+    def log_odds(self, log_power: float) -> float:
+        """Log of how much likelier a level is here than anywhere, at least log ½: a stranger may draw as much."""
+        here, anywhere = _log_normal(log_power, self.mean, self.sd), _log_normal(log_power, *_ANYWHERE)
+        return math.log(0.5 + 0.5 * math.exp(here - anywhere))
+
+
+_ANYWHERE = (math.log(30.0), 2.0)  # log power of any machine: from phones to servers
+
+
+def _log_normal(x: float, mean: float, sd: float) -> float:
+    return -0.5 * ((x - mean) / sd) ** 2 - math.log(sd * math.sqrt(2.0 * math.pi))
 
 
 LENGTHS: dict[Role, float] = {"active_cpus": 0.8}
@@ -79,6 +102,7 @@ def _widened(component: Component, weight: float) -> Component:
         covariance=_WIDENED * component.covariance,
         roughness=_ROUGHER * component.roughness,
         amplitude=_ROUGHER * component.amplitude,
+        level=None,
     )
 
 

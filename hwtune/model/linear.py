@@ -32,7 +32,7 @@ class LearnedPosterior:
         seen: what was measured there.
 
     Attributes:
-        log_weights: log of prior weight (they sum to 1) times evidence of each component (`k`).
+        log_weights: log of prior weight (they sum to 1) times evidence of each component, its level's included (`k`).
     """
 
     def __init__(self, components: tuple[Component, ...], encoding: Encoding, seen: Observations) -> None:
@@ -48,9 +48,17 @@ class LearnedPosterior:
         self._kept = torch.isfinite(seen.y).T.flatten()
         self._origin = self._features.logs(encoding.default.unsqueeze(0))
         self._u, self._phi = self._features.logs(seen.x), self._features(seen.x)
-        self.log_weights = tensor([c.weight for c in components]).log().log_softmax(0)
+        self.log_weights = tensor([c.weight for c in components]).log().log_softmax(0) + self._level_odds()
         if len(seen.x):
             self._condition()
+
+    def _level_odds(self) -> Tensor:
+        """How much likelier the power at the default is under each component than anywhere, logarithms (`k`)."""
+        at_default = (self._u - self._origin).square().sum(-1) < _SAME
+        if not torch.isfinite(self.seen.y[at_default, 1]).any():
+            return torch.zeros(len(self.components), dtype=torch.float64)
+        power = self.seen.level[1].item()
+        return tensor([c.level.log_odds(power) if c.level else 0.0 for c in self.components])
 
     def _condition(self) -> None:
         missed = self.seen.y - torch.einsum("np,kop->kno", self._phi, self._mean)

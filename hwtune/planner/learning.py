@@ -18,7 +18,7 @@ from hwtune.domain.trial import Run, Trial
 from hwtune.model.encoding import tensor
 from hwtune.model.features import names
 from hwtune.model.learn import History, learn, teaches
-from hwtune.model.learned import Component
+from hwtune.model.learned import Component, Level
 from hwtune.planner.prior_file import ComponentEntry, loads, rounded, shipped_prior
 from hwtune.planner.protocol import Answer, HistoryMessage, LearnRequest, trial_of
 
@@ -99,6 +99,7 @@ def component_of(entry: ComponentEntry) -> Component:
         roughness=tensor(entry.roughness),
         amplitude=tensor(entry.amplitude),
         length=entry.length,
+        level=Level(mean=entry.level[0], sd=entry.level[1]) if entry.level else None,
     )
 
 
@@ -120,6 +121,7 @@ def entry_of(component: Component) -> ComponentEntry:
             "roughness": _numbers(component.roughness),
             "amplitude": _numbers(component.amplitude),
             "length": rounded(component.length),
+            "level": (round(component.level.mean, 2), round(component.level.sd, 3)) if component.level else None,
         }
     )
 

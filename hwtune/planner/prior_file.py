@@ -6,10 +6,11 @@
      "made": {"hwtune": "0.1.0", "command": "hwtune train …", "date": "2026-01-31"},
      "components": [{"label": "stamp", "roles": ["frequency"], "weight": 1.0, "features": ["frequency.0", …],
                      "mean": […], "covariance": [[…], …], "roughness": [0.01, 0.01], "amplitude": [0.03, 0.03],
-                     "length": 1.0}]}
+                     "length": 1.0, "level": [5.62, 0.03]}]}
 
-`mean` and the lower triangle `covariance` are of the features' worth for log time, then for log power. Everything is
-checked before any of it is used; docs/prior.md describes the form.
+`mean` and the lower triangle `covariance` are of the features' worth for log time, then for log power; `level` is mean
+and deviation of log power in W at the default, or null. Everything is checked before any of it is used; docs/prior.md
+describes the form.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class ComponentEntry(_Part):
     roughness: tuple[Deviation, Deviation]
     amplitude: tuple[Deviation, Deviation]
     length: Annotated[float, Field(ge=1e-3, le=1e3)]
+    level: tuple[Coefficient, Annotated[float, Field(ge=1e-3, le=100.0)]] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -1,10 +1,10 @@
 """Which settings may be tried: the chance of going wrong is a constraint on probes, not only on the answer.
 
 What is *recommended* must keep the bound with probability 1 - `max_risk`. A *probe* may be slower for once, but not by
-more than twice what is allowed, and that with a probability of 1 - 4 `max_risk`: a bound of 5 % could never be explored
+more than twice what is allowed, and that with a probability of 1 - 7 `max_risk`: a bound of 5 % could never be explored
 up to its edge if measuring beyond it were forbidden. A probe that surely holds the bound comes first while one is worth
 while. When nothing of the kind promises anything, the safe set is
-expanded at its edge: to a probe that is likelier than not tolerable, almost surely not far beyond, and promises more.
+expanded at its edge: to a probe that is as likely as not tolerable, most likely not far beyond, and promises more.
 When there is no such probe either, the search has converged (Sui et al., SafeOpt, ICML 2015; Fiedler et al., arXiv
 2403.12948, on why such a filter is not called a guarantee). The default is safe by definition.
 """
@@ -21,8 +21,8 @@ from hwtune.tuner.acquisition import Outlook
 
 TOLERABLE = 2.0  # a probe may be so many times as much slower as is allowed
 FAR = 5.0  # and beyond this it is far beyond
-EDGE_RISK = 0.4  # of a probe at the edge being more than tolerable
-FAR_RISK = 0.1  # of its being far beyond
+EDGE_RISK = 0.5  # of a probe at the edge being more than tolerable
+FAR_RISK = 0.2  # of its being far beyond
 _STEEPNESS = 20.0  # how fast the acquisition falls beyond what is allowed, per unit of log probability
 
 
@@ -33,7 +33,7 @@ def bounded(bound: Bound) -> bool:
 
 def probe_risk(max_risk: float) -> float:
     """Largest accepted probability that a probe is more than tolerable."""
-    return min(4.0 * max_risk, EDGE_RISK)
+    return min(7.0 * max_risk, EDGE_RISK)
 
 
 def safe(outlook: Outlook, max_risk: float) -> Tensor:

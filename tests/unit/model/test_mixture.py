@@ -16,7 +16,7 @@ from hwtune.domain.trial import Run, Trial
 from hwtune.model.encoding import Encoding
 from hwtune.model.features import Features, names, signature
 from hwtune.model.fit import learn_from, observe
-from hwtune.model.learned import LENGTH, LENGTHS, Component, fitting
+from hwtune.model.learned import LENGTH, LENGTHS, Component, Level, fitting
 from hwtune.model.linear import LearnedPosterior
 from hwtune.model.prior import INTERCEPT_SD
 from hwtune.model.surrogate import matern52
@@ -145,6 +145,22 @@ def test_what_misleads_loses_its_say() -> None:
     later = learn_from(SPACE, clocks, prior)
     assert later.weights["physics"] > 0.9
     assert sum(later.weights.values()) == pytest.approx(1.0)
+
+
+def test_a_level_tells_alike_work_and_a_strange_one_counts_little_against_it() -> None:
+    alike = Level(mean=math.log(80.0), sd=0.02)
+    assert alike.log_odds(math.log(80.0)) > 3.0
+    assert alike.log_odds(math.log(800.0)) == pytest.approx(math.log(0.5))
+    encoding = Encoding(SPACE)
+    seen = observe(encoding, TRIALS[:1])  # draws 79.7 W
+    plain = component(1, label="a")
+    pair = (replace(plain, level=alike), replace(plain, label="b", level=Level(mean=math.log(120.0), sd=0.02)), plain)
+    like, unlike, unknown = LearnedPosterior(pair, encoding, seen).log_weights.softmax(0).tolist()
+    assert like > 0.9
+    assert unlike == pytest.approx(unknown / 2.0, rel=1e-3)
+    blind = [replace(TRIALS[0], runs=tuple(replace(run, energy_j=None) for run in TRIALS[0].runs))]
+    weights = LearnedPosterior(pair, encoding, observe(encoding, blind)).log_weights.softmax(0).tolist()
+    assert weights == pytest.approx([1.0 / 3.0] * 3)
 
 
 def test_the_gradient_of_the_mixture_agrees_with_central_differences() -> None:

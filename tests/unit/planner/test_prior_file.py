@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hwtune.domain.errors import HwtuneError, UsageError
 from hwtune.model.encoding import tensor
 from hwtune.model.features import names
-from hwtune.model.learned import Component, fitting
+from hwtune.model.learned import Component, Level, fitting
 from hwtune.planner.learning import component_of, components_of, entry_of
 from hwtune.planner.prior_file import (
     MAX_BYTES,
@@ -41,6 +41,7 @@ def component(*roles: str, seed: int = 0) -> Component:
         roughness=tensor([0.01, 0.02]),
         amplitude=tensor([0.03, 0.04]),
         length=0.7,
+        level=Level(mean=5.62, sd=0.012) if seed else None,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from hwtune.cli.command import Command
 from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.prior import refreshed_prior
 from hwtune.cli.problem import check_energy, problem_of
 from hwtune.cli.progress import SessionProgress
 from hwtune.domain.errors import UsageError
@@ -78,7 +79,11 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
     place = None if wish.at is None else _place(problem, parse_assignments(wish.at, backend))
     with ExitStack() as stack:
         planner = stack.enter_context(
-            Planner(command=opened.config.planner.command, timeout_s=opened.config.planner.timeout_s)
+            Planner(
+                command=opened.config.planner.command,
+                timeout_s=opened.config.planner.timeout_s,
+                prior=refreshed_prior(opened.config),
+            )
         )
         found = Checked(problem=problem, label=label, energy=collector.energy.name, at=place or problem.space.default)
         if label is None:

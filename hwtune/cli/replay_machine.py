@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from hwtune.domain.knob import KnobSpace, Setting
@@ -85,9 +84,9 @@ class RowWork:
         return self.measure(1)[0]
 
     def measure(self, repeats: int) -> tuple[Run, ...]:
-        """Every repetition that the table has of the setting, over again where more were asked for.
+        """Every repetition that the table has of the setting; the same one over again where it has only that.
 
         On this machine the same run really does give the same figures again, and that is what the model is told.
         """
         rows = self._workload.runs[self._knobs.effective()]
-        return rows * math.ceil(repeats / len(rows))
+        return rows * repeats if len(rows) == 1 else rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from rig import quota
 from rig.chip import IDLE_MW, PSTATES, REGISTER_PORTS
 from rig.guest.agent import Agent, Job
+from rig.helper import pin
 from rig.machine import Rig
 from rig.quota import Hierarchy, VcpuQuotas, find_hierarchy, period_for, remove_group
 from rig.silicon import Silicon
@@ -92,6 +94,15 @@ def test_v2_leaves_a_controller_that_was_on(tmp_path: Path, monkeypatch: pytest.
 
 def test_group_that_is_gone_is_no_error(tmp_path: Path) -> None:
     remove_group(tmp_path / "hwtune-rig-1")
+
+
+def test_each_vcpu_has_a_host_cpu_of_its_own_where_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_setaffinity", pinned.__setitem__)
+    pin([11, 12, 13], [0, 1])
+    assert pinned == {}
+    pin([11, 12], [0, 1, 2])
+    assert pinned == {11: {0}, 12: {1}}
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 1.0])

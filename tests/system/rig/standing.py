@@ -83,7 +83,7 @@ def rig(standing_rig: Standing, request: pytest.FixtureRequest) -> Iterator[Rig]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test whose machine hung is run once more, on a fresh boot; no other failure is ever repeated."""
+    """A test whose machine hung is run once more, on a fresh boot; no other failure is, unless a test is marked so."""
     for item in items:
         if "rig" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[RigHung]))

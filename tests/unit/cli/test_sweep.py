@@ -19,7 +19,7 @@ from hwtune.sim.machine import SimulatedRunner
 from hwtune.sim.table import read_table
 
 TREE = Path(__file__).resolve().parents[2] / "trees" / "laptop"
-LEVELS = {400_000, 1_500_000, 2_600_000, 3_600_000, 4_700_000}
+LEVELS = {400_000, 1_600_000, 2_800_000, 4_000_000, 5_200_000}
 FILES = {"t.csv", "t.toml", "t.sweep.json"}
 
 
@@ -74,7 +74,7 @@ def test_the_files_have_the_form_of_a_measured_table(capsys: pytest.CaptureFixtu
     assert all(set(order) == LEVELS and len(order) == 5 for order in orders)
     assert orders[0] != orders[1]
     side = tomllib.loads(Path("t.toml").read_text())
-    assert side["knobs"] == {"max": {"unit": "kHz", "role": "frequency", "default": 4_700_000}}
+    assert side["knobs"] == {"max": {"unit": "kHz", "role": "frequency", "default": 5_200_000}}
     assert {name: side["table"][name] for name in ("workload", "time_s", "energy_j")} == {
         "workload": "workload",
         "time_s": "time_s",
@@ -83,11 +83,11 @@ def test_the_files_have_the_form_of_a_measured_table(capsys: pytest.CaptureFixtu
     assert {"ipc", "busy_ratio"} < set(side["table"]["features"]) <= set(found[0])
     assert "SIMULATED" in side["table"]["about"]
     assert "governor=powersave" in side["table"]["about"]
-    slow, fast = (next(float(row["time_s"]) for row in found if row["max"] == level) for level in ("400000", "4700000"))
+    slow, fast = (next(float(row["time_s"]) for row in found if row["max"] == level) for level in ("400000", "5200000"))
     assert slow > 3 * fast
     assert (said["rows"], said["measured"], said["left"], said["stopped"]) == (10, 10, 0, "finished")
     assert said["simulated"] is said["restored"] is True
-    assert said["default"]["setting"] == {"max": 4_700_000}
+    assert said["default"]["setting"] == {"max": 5_200_000}
     assert said["best"]["time"]["time_s"] <= said["default"]["time_s"]
 
 
@@ -216,6 +216,6 @@ def test_what_cannot_be_swept_is_refused_before_anything_runs(monkeypatch: pytes
         sweep(simulate="vm")
     with pytest.raises(UsageError, match="turbo"):
         sweep(simulate="laptop", knob_names="turbo")
-    with pytest.raises(UsageError, match="3960 settings"):
+    with pytest.raises(UsageError, match="4900 settings"):
         sweep(simulate="laptop", knob_names="max,min,epp")
     assert list(Path().iterdir()) == []

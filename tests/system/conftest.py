@@ -39,7 +39,7 @@ def standing_rig(pytestconfig: pytest.Config) -> Iterator[Standing]:
     if reason := why_no_rig():
         pytest.skip(reason)
     # Of a host core for each vCPU: with half of one, bursts are so short that at 2000 MHz the same work cost 10 % less
-    # energy than at the top instead of the 25 % that the chip's table says.
+    # energy than at the top instead of the 28 % that the chip's table says; with 0.8 it is 24 %.
     standing = Standing(lambda: Rig(share=0.8, may_fetch=may_install()), report_lost(pytestconfig))
     yield standing
     standing.close()

@@ -58,8 +58,8 @@ def upper(values: list[float]) -> float:
     return fmean(values) + 2.13 * stdev(values) / math.sqrt(len(values))
 
 
-# Judged by energies of a shared host, which differ by a tenth from run to run, now and then by three: a tuner that finds
-# the optimum fails once in a while, one that does not fails twice.
+# Judged by energies of a shared host, which differ by a tenth from run to run, now and then by three: a tuner that
+# finds the optimum fails once in a while, one that does not fails twice.
 @pytest.mark.flaky(reruns=1)
 @pytest.mark.parametrize(
     ("load", "objective", "options"),

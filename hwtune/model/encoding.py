@@ -72,6 +72,10 @@ class Encoding:
                 values[knob.name] = knob.choices[int(numbers.argmax())]
         return Setting(values)
 
+    def at_default(self, x: Tensor) -> Tensor:
+        """Which rows are the default setting (`b`, bool)."""
+        return (x - self.default).abs().amax(-1) < 1e-9
+
     def settle(self, x: Tensor) -> Tensor:
         """Rows `(…, width)` with no low limit above its high one and inactive knobs at their defaults.
 

@@ -41,7 +41,7 @@ def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
     x = encoding.encode([trial.setting for trial in measured])
     y = tensor([figure.mean(0).tolist() for figure in figures]).reshape(-1, 2)
     spread = tensor([(figure - figure.mean(0)).square().sum(0).tolist() for figure in figures]).reshape(-1, 2)
-    default = (x - encoding.default).abs().amax(-1) < 1e-9
+    default = encoding.at_default(x)
     level = (y[default] if default.any() else y).nanmean(0).nan_to_num()
     runs = tensor([len(trial.runs) for trial in measured])
     return Observations(x=x, y=y - level, runs=runs, spread=spread, level=level)

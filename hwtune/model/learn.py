@@ -138,7 +138,7 @@ def _rows(history: History) -> _Rows | None:
         return None
     encoding = Encoding(history.space)
     seen = observe(encoding, history.trials)
-    here = (seen.x - encoding.default).abs().amax(-1) < 1e-9
+    here = encoding.at_default(seen.x)
     if not here.any() or here.all():
         return None
     # A level of power is the default's; without it the others' have nothing to stand against.
@@ -180,15 +180,19 @@ class _Kind:
             mean, covariance, own, within = self._expectation_maximisation(mean, covariance, hyper, at)
             if turn + 1 < _ROUNDS:
                 at, hyper = self._hyperparameters(mean, covariance, hyper)
-        kinds = [(self._label, mean, covariance, 1.0, self._level())]
         groups = list(dict.fromkeys(self._groups))
-        if 2 <= len(groups) <= MOST_GROUPS:
-            kinds = [(self._label, mean, covariance, KIND_WEIGHT, self._level())]
-            share = (1.0 - KIND_WEIGHT) / len(groups)
-            kinds += [
-                (f"{self._label}/{group}", *self._group(group, own, within, covariance), share, self._level(group))
-                for group in groups
-            ]
+        if not 2 <= len(groups) <= MOST_GROUPS:
+            groups = []
+        kinds = [(self._label, mean, covariance, KIND_WEIGHT if groups else 1.0, self._level())]
+        kinds += [
+            (
+                f"{self._label}/{group}",
+                *self._group(group, own, within, covariance),
+                (1.0 - KIND_WEIGHT) / len(groups),
+                self._level(group),
+            )
+            for group in groups
+        ]
         return tuple(
             Component(
                 label=label,

@@ -55,8 +55,9 @@ class Level:
 
     def log_odds(self, log_power: float) -> float:
         """Log of how much likelier a level is here than anywhere, at least log ½: a stranger may draw as much."""
-        here, anywhere = _log_normal(log_power, self.mean, self.sd), _log_normal(log_power, *_ANYWHERE)
-        return math.log(0.5 + 0.5 * math.exp(here - anywhere))
+        likelier = _log_normal(log_power, self.mean, self.sd) - _log_normal(log_power, *_ANYWHERE)
+        # log(½ + ½ eˣ), which no x overflows
+        return max(likelier, 0.0) + math.log1p(math.exp(-abs(likelier))) - math.log(2.0)
 
 
 _ANYWHERE = (math.log(30.0), 2.0)  # log power of any machine: from phones to servers

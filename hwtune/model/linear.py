@@ -18,9 +18,7 @@ from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.features import Features
 from hwtune.model.learned import LENGTH, LENGTHS, Component
 from hwtune.model.prior import INTERCEPT_SD
-from hwtune.model.surrogate import Observations, matern52
-
-_SAME = 1e-12  # squared distance in u of settings that are one
+from hwtune.model.surrogate import Observations, matern52, same
 
 
 class LearnedPosterior:
@@ -48,14 +46,13 @@ class LearnedPosterior:
         self._kept = torch.isfinite(seen.y).T.flatten()
         self._origin = self._features.logs(encoding.default.unsqueeze(0))
         self._u, self._phi = self._features.logs(seen.x), self._features(seen.x)
-        self.log_weights = tensor([c.weight for c in components]).log().log_softmax(0) + self._level_odds()
+        self.log_weights = tensor([c.weight for c in components]).log().log_softmax(0) + self._level_odds(encoding)
         if len(seen.x):
             self._condition()
 
-    def _level_odds(self) -> Tensor:
+    def _level_odds(self, encoding: Encoding) -> Tensor:
         """How much likelier the power at the default is under each component than anywhere, logarithms (`k`)."""
-        at_default = (self._u - self._origin).square().sum(-1) < _SAME
-        if not torch.isfinite(self.seen.y[at_default, 1]).any():
+        if not torch.isfinite(self.seen.y[encoding.at_default(self.seen.x), 1]).any():
             return torch.zeros(len(self.components), dtype=torch.float64)
         power = self.seen.level[1].item()
         return tensor([c.level.log_odds(power) if c.level else 0.0 for c in self.components])
@@ -79,8 +76,7 @@ class LearnedPosterior:
         """Covariance of h at two sets of u, for each component and output `(k, 2, |a|, |b|)`."""
         scaled = self._lengths.unsqueeze(1)
         smooth = matern52(a / scaled, b / scaled)
-        same = ((a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1) < _SAME).to(a.dtype)
-        return self._amplitude[..., None, None] * smooth.unsqueeze(1) + self._rough[..., None, None] * same
+        return self._amplitude[..., None, None] * smooth.unsqueeze(1) + self._rough[..., None, None] * same(a, b)
 
     def _residual(self, a: Tensor, b: Tensor, origin: Tensor) -> Tensor:
         """Covariance of h - h(origin) `(k, 2, |a|, |b|)`."""

@@ -60,7 +60,6 @@ class Observations:
 
 # These act through the effective frequencies alone, which stand among the kernel's inputs themselves.
 _THROUGH_CLOCKS = ("frequency", "frequency_floor")
-_SAME = 1e-12  # squared distance of kernel inputs of settings that are one
 
 
 class Surrogate:
@@ -105,9 +104,8 @@ class Surrogate:
     def kernel(self, a: Tensor, b: Tensor, hyper: Tensor) -> Tensor:
         """Covariance of g at two sets of kernel inputs for each output `(2, |a|, |b|)`."""
         lengths = hyper[2:-2][self._owner].exp()
-        same = ((a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1) < _SAME).to(a.dtype)
         smooth, rough = ((2.0 * part).exp().reshape(2, 1, 1) for part in (hyper[:2], hyper[-2:]))
-        return smooth * matern52(a / lengths, b / lengths) + rough * same
+        return smooth * matern52(a / lengths, b / lengths) + rough * same(a, b)
 
     def residual(self, a: Tensor, b: Tensor, origin: Tensor, hyper: Tensor) -> Tensor:
         """Covariance of g(x) - g(x₀) for each output `(2, |a|, |b|)`, from kernel inputs; `origin` is x₀'s `(1, …)`."""
@@ -149,6 +147,7 @@ class Posterior:
         self._inputs = surrogate.inputs(seen.x, theta)
         self._mean, self._jacobian = surrogate.linearise(seen.x, theta)
         self._kept = torch.isfinite(seen.y).T.flatten()
+        self._noise = seen.noise_variance(seen.runs).flatten()
         self._rest = torch.linalg.cholesky(self.covariance(hyper, constants=False))
         self._factor = torch.linalg.cholesky(self.covariance(hyper))
         self._weights = torch.cholesky_solve(self.surprise().unsqueeze(-1), self._factor).squeeze(-1)
@@ -163,7 +162,7 @@ class Posterior:
         blocks = self.surrogate.residual(self._inputs, self._inputs, self._origin, hyper) + INTERCEPT_SD**2
         none = torch.zeros_like(blocks[0])
         total = torch.cat([torch.cat([blocks[0], none], 1), torch.cat([none, blocks[1]], 1)])
-        total = total + torch.diag(self.seen.noise_variance(self.seen.runs).flatten())
+        total = total + torch.diag(self._noise)
         total = total[self._kept][:, self._kept]
         if constants:
             slopes = self._slopes()
@@ -234,6 +233,11 @@ class Posterior:
         own = 2.0 * surrogate.variance(self.hyper) - 2.0 * to_origin + spread  # (b, 2)
         covariance = weighted @ jacobian.transpose(1, 2) + torch.diag_embed(own) - solved @ solved.transpose(1, 2)
         return mean, covariance
+
+
+def same(a: Tensor, b: Tensor) -> Tensor:
+    """1 where inputs are those of one setting, else 0 `(|a|, |b|)`."""
+    return ((a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1) < 1e-12).to(a.dtype)
 
 
 def matern52(a: Tensor, b: Tensor) -> Tensor:

@@ -70,6 +70,10 @@ class View:
     def _experts(self) -> Experts:
         return self._judge.posterior.experts(self._x)
 
+    @cached_property
+    def _levelled(self) -> Experts:
+        return self._judge.posterior.experts(self._x, level=True)
+
     def outlook(self) -> Outlook:
         """Log objective relative to the default, and the chance that the bound holds."""
         objective, sd = self._judge.objective(*self._experts.moments())
@@ -86,7 +90,7 @@ class View:
             log_within = log_within + _log_below(self._experts, 0, math.log1p(times * bound.max_slowdown))
         if bound.max_power_w is not None:
             limit = math.log(bound.max_power_w) - posterior.seen.level[1].item()
-            log_within = log_within + _log_below(posterior.experts(self._x, level=True), 1, limit)
+            log_within = log_within + _log_below(self._levelled, 1, limit)
         return log_within
 
     def promise(self, incumbent: Tensor) -> Tensor:

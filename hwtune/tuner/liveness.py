@@ -78,7 +78,7 @@ def _stands_still(posterior: Posterior, acting: Predicts) -> str:
     """(a) No knob changes anything and none is in doubt, or predictions do not follow measurements that move."""
     encoding = posterior.surrogate.encoding
     ends = encoding.encode(_ends(encoding.space))
-    moved = ends[(ends - encoding.default).abs().amax(-1) > 1e-9]
+    moved = ends[~encoding.at_default(ends)]
     seen = posterior.seen
     if len(moved):
         with torch.no_grad():

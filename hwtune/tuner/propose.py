@@ -33,9 +33,9 @@ def suggest(study: Study) -> Proposal:
     problem = study.problem
     if study.has_trials and study.default not in study.tried:
         return Proposal(setting=study.default, reason=Reason.DEFAULT)
-    if not (verdict := study.liveness()).alive:
+    if not (verdict := study.liveness).alive:
         return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
-    best = study.incumbent()
+    best = study.incumbent
     best_row = study.encoding.encode([best])[0]
     without = study.tried | {study.default}
 
@@ -52,7 +52,7 @@ def suggest(study: Study) -> Proposal:
         if not ranked:
             return study.proposal(best, Reason.VERIFY, status="exhausted")
         score, setting = ranked[0]
-        if score >= least and all(study.within(setting, times, risk) for times, risk in limits):
+        if score >= least and study.within(setting, limits):
             mean = study.outlook([best, setting]).mean
             reason = Reason.EXPLOIT if mean[1] < mean[0] else Reason.EXPLORE
             return study.proposal(setting, Reason.EXPAND if len(limits) > 1 else reason, score=score)
@@ -74,14 +74,14 @@ def _ladder(max_risk: float) -> tuple[tuple[_Limits, float], ...]:
 def recommend(study: Study) -> Proposal:
     """The setting to keep: the best cautious expectation among what holds the bound, else the default."""
     problem = study.problem
-    if not (verdict := study.liveness()).alive:
+    if not (verdict := study.liveness).alive:
         return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
 
     def worth(x: Tensor) -> Tensor:
         outlook = study.judge.outlook(x)
         return -(outlook.mean + _UNKNOWN * outlook.sd) / _GRAIN + barrier(outlook.log_feasible, problem.max_risk)
 
-    starts = study.paths(worth, [study.incumbent(), study.default])
+    starts = study.paths(worth, [study.incumbent, study.default])
     ranked = study.climb(worth, starts, parsimony=_PARSIMONY)
     candidates = [*study.measured, *(setting for _, setting in ranked[:1])]
     outlook = study.outlook(candidates)

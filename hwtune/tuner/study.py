@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 
@@ -53,11 +54,13 @@ class Study:
         with torch.no_grad():
             return self.judge.outlook(self.encoding.encode(settings))
 
-    def within(self, setting: Setting, times: float, risk: float) -> bool:
-        """Whether a setting is at most `times` as much slower as allowed, but for this risk."""
+    def within(self, setting: Setting, limits: Sequence[tuple[float, float]]) -> bool:
+        """Whether a setting keeps all limits (times, risk): so many times as much slower as allowed, but for risk."""
         with torch.no_grad():
-            return bool(holds(self.judge.at(self.encoding.encode([setting])).log_within(times), risk))
+            view = self.judge.at(self.encoding.encode([setting]))
+            return all(bool(holds(view.log_within(times), risk)) for times, risk in limits)
 
+    @cached_property
     def incumbent(self) -> Setting:
         """The best posterior mean among measured settings that could be recommended, the default among them.
 
@@ -68,6 +71,7 @@ class Study:
         cost = torch.where(kept, outlook.mean, math.inf) if kept.any() else -outlook.log_feasible
         return self.measured[int(cost.argmin())]
 
+    @cached_property
     def liveness(self) -> Liveness:
         """Whether the model may act: the physics in full where it decides, else what can be asked of the mixture."""
         physics = self.posterior.physics

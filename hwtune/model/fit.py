@@ -26,6 +26,8 @@ from hwtune.model.surrogate import Observations, Posterior, Surrogate
 _NEWTON_STEPS = 8
 _HYPER_STEPS = 25
 _HYPER_RATE = 0.15
+_FITTED = 96  # trials that constants and hyperparameters are fitted to, and experts chosen by: more say the same again
+_HOPELESS = 1e-6  # share of the weight below which all further trials would not bring a component back
 
 
 def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
@@ -56,12 +58,13 @@ def fit(space: KnobSpace, trials: Sequence[Trial]) -> Posterior:
     encoding = Encoding(space)
     surrogate = Surrogate(encoding)
     seen = observe(encoding, trials)
-    posterior = Posterior(surrogate, seen, surrogate.physics.mean, surrogate.hyper_mean)
+    posterior = Posterior(surrogate, seen.thinned(_FITTED), surrogate.physics.mean, surrogate.hyper_mean)
     if len(seen.x) == 0:
         return posterior
     posterior = fit_constants(posterior)
     posterior = fit_hyperparameters(posterior)
-    return fit_constants(posterior)
+    posterior = fit_constants(posterior)
+    return posterior if len(seen.x) <= _FITTED else Posterior(surrogate, seen, posterior.theta, posterior.hyper)
 
 
 def learn_from(space: KnobSpace, trials: Sequence[Trial], prior: tuple[Component, ...]) -> Mixture:
@@ -69,7 +72,12 @@ def learn_from(space: KnobSpace, trials: Sequence[Trial], prior: tuple[Component
     physics = fit(space, trials)
     roles = signature(space)
     components = fitting(prior, roles) if roles is not None else ()
-    learned = LearnedPosterior(components, physics.surrogate.encoding, physics.seen) if components else None
+    if not components:
+        return Mixture(physics, None)
+    encoding, seen = physics.surrogate.encoding, physics.seen
+    learned = LearnedPosterior(components, encoding, seen.thinned(_FITTED))
+    if len(seen.x) > _FITTED:
+        learned = LearnedPosterior(learned.likely(_HOPELESS).components, encoding, seen)
     return Mixture(physics, learned)
 
 

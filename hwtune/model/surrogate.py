@@ -14,7 +14,7 @@ Shapes: n trials, p constants, b candidates; the two outputs stand last, or bloc
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,6 +42,13 @@ class Observations:
     runs: Tensor
     spread: Tensor
     level: Tensor
+
+    def thinned(self, most: int) -> Observations:
+        """At most so many of the trials, spread evenly over their order, the first among them."""
+        if len(self.x) <= most:
+            return self
+        kept = torch.linspace(0, len(self.x) - 1, most, dtype=torch.float64).round().long()
+        return replace(self, x=self.x[kept], y=self.y[kept], runs=self.runs[kept], spread=self.spread[kept])
 
     def noise_sd(self) -> Tensor:
         """Deviation of one run in log time and log power, pooled over trials with repeated runs `(2)`.

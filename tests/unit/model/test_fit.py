@@ -113,3 +113,19 @@ def test_a_name_is_looked_up_by_itself_then_by_its_family() -> None:
     assert prior_of("length.frequency_floor", HYPERPARAMETERS) is HYPERPARAMETERS["length"]
     with pytest.raises(KeyError):
         prior_of("unheard.of", CONSTANTS)
+
+
+def test_of_many_trials_some_are_fitted_to_and_all_are_believed() -> None:
+    """A setting that the fit leaves out is foretold as what was measured there, not as the physics would have it."""
+    trials = [trial(CAPS.default, *[clock_bound(CAPS.default)] * 3)]
+    trials += [trial({"max": level}, *[clock_bound({"max": level})] * 3) for level in LEVELS[1:]] * 10
+    odd = trial({"max": LEVELS[0]}, *[(99.0, 500.0)] * 3)
+    trials.insert(2, odd)
+    seen = observe(Encoding(CAPS), trials)
+    thinned = seen.thinned(96)
+    assert (len(seen.x), len(thinned.x)) == (142, 96)
+    assert torch.equal(thinned.x[0], seen.x[0])
+    assert not (thinned.y == seen.y[2]).all(1).any()
+    posterior = fit(CAPS, trials)
+    mean, _ = posterior.predict(posterior.surrogate.encoding.encode([odd.setting]))
+    assert mean[0, 0].item() == pytest.approx(math.log(99.0 / clock_bound(CAPS.default)[0]), abs=0.02)

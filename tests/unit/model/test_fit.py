@@ -116,7 +116,7 @@ def test_a_name_is_looked_up_by_itself_then_by_its_family() -> None:
 
 
 def test_of_many_trials_some_are_fitted_to_and_all_are_believed() -> None:
-    """A setting that the fit leaves out is foretold as what was measured there, not as the physics would have it."""
+    """A setting that the fit leaves out is foretold nearer to what was measured there than to what the others say."""
     trials = [trial(CAPS.default, *[clock_bound(CAPS.default)] * 3)]
     trials += [trial({"max": level}, *[clock_bound({"max": level})] * 3) for level in LEVELS[1:]] * 10
     odd = trial({"max": LEVELS[0]}, *[(99.0, 500.0)] * 3)
@@ -128,4 +128,5 @@ def test_of_many_trials_some_are_fitted_to_and_all_are_believed() -> None:
     assert not (thinned.y == seen.y[2]).all(1).any()
     posterior = fit(CAPS, trials)
     mean, _ = posterior.predict(posterior.surrogate.encoding.encode([odd.setting]))
-    assert mean[0, 0].item() == pytest.approx(math.log(99.0 / clock_bound(CAPS.default)[0]), abs=0.02)
+    usual, slow = clock_bound(odd.setting)[0], 99.0
+    assert math.sqrt(usual * slow) < clock_bound(CAPS.default)[0] * mean[0, 0].exp().item() < 1.05 * slow

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from hwtune.domain.knob import KnobSpace
-from hwtune.domain.trial import Trial, TrialStatus
-from hwtune.model.encoding import Encoding, tensor
+from hwtune.domain.trial import Trial
+from hwtune.model.censored import with_bounds, without_bounds
+from hwtune.model.encoding import Encoding
 from hwtune.model.features import signature
 from hwtune.model.learned import Component, fitting
 from hwtune.model.linear import LearnedPosterior
 from hwtune.model.mixture import Mixture
-from hwtune.model.surrogate import Observations, Posterior, Surrogate
+from hwtune.model.observations import Observations, observe
+from hwtune.model.surrogate import Posterior, Surrogate
 
 _NEWTON_STEPS = 8
 _HYPER_STEPS = 25
@@ -30,34 +32,34 @@ _FITTED = 96  # trials that constants and hyperparameters are fitted to, and exp
 _HOPELESS = 1e-6  # share of the weight below which all further trials would not bring a component back
 
 
-def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
-    """Trials as numbers; only those measured to their end count.
+def learn_from(space: KnobSpace, trials: Sequence[Trial], prior: tuple[Component, ...]) -> Mixture:
+    """The physics and what fits of a learned prior, weighed by how well they explain the trials.
 
-    Levels are those of the default's own trials, of all trials where there are none, 0 without any.
+    What was cut short is looked at twice: what all else expects there says what its bound is worth.
     """
-    measured = [trial for trial in trials if trial.status is TrialStatus.OK]
-    figures = [
-        tensor([[math.log(run.time_s), _log_power(run.time_s, run.energy_j)] for run in trial.runs])
-        for trial in measured
-    ]
-    x = encoding.encode([trial.setting for trial in measured])
-    y = tensor([figure.mean(0).tolist() for figure in figures]).reshape(-1, 2)
-    spread = tensor([(figure - figure.mean(0)).square().sum(0).tolist() for figure in figures]).reshape(-1, 2)
-    default = encoding.at_default(x)
-    level = (y[default] if default.any() else y).nanmean(0).nan_to_num()
-    runs = tensor([len(trial.runs) for trial in measured])
-    return Observations(x=x, y=y - level, runs=runs, spread=spread, level=level)
+    surrogate, roles = Surrogate(Encoding(space)), signature(space)
+    components = fitting(prior, roles) if roles is not None else ()
+    seen = observe(surrogate.encoding, trials)
+    mixture = _condition(surrogate, components, without_bounds(seen))
+    if not seen.cut.any():
+        return mixture
+    with torch.no_grad():
+        mean, covariance = mixture.predict(seen.x, level=True)
+    return _condition(surrogate, components, with_bounds(seen, mean[:, 0], covariance[:, 0, 0]))
 
 
-def _log_power(time_s: float, energy_j: float | None) -> float:
-    return math.nan if energy_j is None else math.log(energy_j / time_s)
+def _condition(surrogate: Surrogate, components: tuple[Component, ...], seen: Observations) -> Mixture:
+    physics = fit(surrogate, seen)
+    if not components:
+        return Mixture(physics, None)
+    learned = LearnedPosterior(components, surrogate.encoding, seen.thinned(_FITTED))
+    if len(seen.x) > _FITTED:
+        learned = LearnedPosterior(learned.likely(_HOPELESS).components, surrogate.encoding, seen)
+    return Mixture(physics, learned)
 
 
-def fit(space: KnobSpace, trials: Sequence[Trial]) -> Posterior:
-    """The posterior of a space given its trials; without any, the prior predictive."""
-    encoding = Encoding(space)
-    surrogate = Surrogate(encoding)
-    seen = observe(encoding, trials)
+def fit(surrogate: Surrogate, seen: Observations) -> Posterior:
+    """The posterior of the physics given what was measured; without anything, the prior predictive."""
     posterior = Posterior(surrogate, seen.thinned(_FITTED), surrogate.physics.mean, surrogate.hyper_mean)
     if len(seen.x) == 0:
         return posterior
@@ -65,20 +67,6 @@ def fit(space: KnobSpace, trials: Sequence[Trial]) -> Posterior:
     posterior = fit_hyperparameters(posterior)
     posterior = fit_constants(posterior)
     return posterior if len(seen.x) <= _FITTED else Posterior(surrogate, seen, posterior.theta, posterior.hyper)
-
-
-def learn_from(space: KnobSpace, trials: Sequence[Trial], prior: tuple[Component, ...]) -> Mixture:
-    """The physics and what fits of a learned prior, weighed by how well they explain the trials."""
-    physics = fit(space, trials)
-    roles = signature(space)
-    components = fitting(prior, roles) if roles is not None else ()
-    if not components:
-        return Mixture(physics, None)
-    encoding, seen = physics.surrogate.encoding, physics.seen
-    learned = LearnedPosterior(components, encoding, seen.thinned(_FITTED))
-    if len(seen.x) > _FITTED:
-        learned = LearnedPosterior(learned.likely(_HOPELESS).components, encoding, seen)
-    return Mixture(physics, learned)
 
 
 def fit_constants(posterior: Posterior) -> Posterior:

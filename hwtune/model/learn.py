@@ -25,8 +25,9 @@ from hwtune.domain.knob import KnobSpace, Role
 from hwtune.domain.trial import Trial
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.features import Features, signature
-from hwtune.model.fit import adam, observe
+from hwtune.model.fit import adam
 from hwtune.model.learned import LENGTH, LENGTHS, Component, Level
+from hwtune.model.observations import observe
 from hwtune.model.surrogate import matern52
 
 ROWS = 80  # of one history that are learned from: more of them say the same again
@@ -138,6 +139,7 @@ def _rows(history: History) -> _Rows | None:
         return None
     encoding = Encoding(history.space)
     seen = observe(encoding, history.trials)
+    seen = seen.only(~seen.cut)
     here = encoding.at_default(seen.x)
     if not here.any() or here.all():
         return None

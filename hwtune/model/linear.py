@@ -17,8 +17,9 @@ from torch import Tensor
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.features import Features
 from hwtune.model.learned import LENGTH, LENGTHS, Component
+from hwtune.model.observations import Observations
 from hwtune.model.prior import INTERCEPT_SD
-from hwtune.model.surrogate import Observations, matern52, same
+from hwtune.model.surrogate import matern52, same
 
 
 class LearnedPosterior:
@@ -61,7 +62,7 @@ class LearnedPosterior:
         missed = self.seen.y - torch.einsum("np,kop->kno", self._phi, self._mean)
         missed = missed.transpose(1, 2).flatten(1)[:, self._kept]  # (k, m)
         blocks = self._residual(self._u, self._u, self._origin) + INTERCEPT_SD**2  # (k, 2, n, n)
-        blocks = blocks + torch.diag_embed(self.seen.noise_variance(self.seen.runs))
+        blocks = blocks + torch.diag_embed(self.seen.noise.T)
         total = torch.einsum("np,kopqr,mr->konqm", self._phi, self._worth, self._phi)
         total = total + torch.einsum("konm,oq->konqm", blocks, torch.eye(2, dtype=torch.float64))
         size = 2 * len(self.seen.x)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from hwtune.model.linear import LearnedPosterior
-from hwtune.model.surrogate import Observations, Posterior
+from hwtune.model.observations import Observations
+from hwtune.model.surrogate import Posterior
 
 _PHYSICS = 0.15  # prior odds of the physics where something learned fits too
 _LEAST = 1e-3  # share of the weight below which an expert is not asked
@@ -101,4 +102,4 @@ class Mixture:
     def predict_trial(self, x: Tensor, runs: Tensor, *, level: bool) -> tuple[Tensor, Tensor]:
         """The same of the next trial at each row, its noise over `runs` (`1`) included."""
         mean, covariance = self.predict(x, level=level)
-        return mean, covariance + torch.diag(self.seen.noise_variance(runs).squeeze(-1))
+        return mean, covariance + torch.diag(self.seen.next_noise(runs))

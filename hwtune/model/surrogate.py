@@ -14,56 +14,15 @@ Shapes: n trials, p constants, b candidates; the two outputs stand last, or bloc
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from hwtune.domain.knob import ChoiceKnob
 from hwtune.model.encoding import Encoding, tensor
+from hwtune.model.observations import Observations
 from hwtune.model.physics import Physics
-from hwtune.model.prior import HYPERPARAMETERS, INTERCEPT_SD, NOISE_FLOOR, NOISE_RUNS, NOISE_SD, prior_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observations:
-    """What was measured.
-
-    Args:
-        x: encoded effective settings `(n, width)`.
-        y: means over runs of log time and log power, less `level`; NaN where power was not sensed `(n, 2)`.
-        runs: number of runs (`n`).
-        spread: sum over runs of squared deviations from their mean `(n, 2)`.
-        level: log time and log power around which `y` is centred (`2`).
-    """
-
-    x: Tensor
-    y: Tensor
-    runs: Tensor
-    spread: Tensor
-    level: Tensor
-
-    def thinned(self, most: int) -> Observations:
-        """At most so many of the trials, spread evenly over their order, the first among them."""
-        if len(self.x) <= most:
-            return self
-        kept = torch.linspace(0, len(self.x) - 1, most, dtype=torch.float64).round().long()
-        return replace(self, x=self.x[kept], y=self.y[kept], runs=self.runs[kept], spread=self.spread[kept])
-
-    def noise_sd(self) -> Tensor:
-        """Deviation of one run in log time and log power, pooled over trials with repeated runs `(2)`.
-
-        What is believed before any was repeated counts as `NOISE_RUNS` degrees of freedom.
-        """
-        sensed = torch.isfinite(self.spread)
-        freedom = ((self.runs - 1.0).unsqueeze(-1) * sensed).sum(0)
-        spread = self.spread.nan_to_num().sum(0)
-        return ((NOISE_RUNS * NOISE_SD**2 + spread) / (NOISE_RUNS + freedom)).sqrt()
-
-    def noise_variance(self, runs: Tensor) -> Tensor:
-        """Variance of a trial's mean of log time and log power `(2, n)`: that of one run over its runs, and a floor."""
-        return self.noise_sd().square().unsqueeze(-1) / runs + NOISE_FLOOR**2
-
+from hwtune.model.prior import HYPERPARAMETERS, INTERCEPT_SD, prior_of
 
 # These act through the effective frequencies alone, which stand among the kernel's inputs themselves.
 _THROUGH_CLOCKS = ("frequency", "frequency_floor")
@@ -154,7 +113,7 @@ class Posterior:
         self._inputs = surrogate.inputs(seen.x, theta)
         self._mean, self._jacobian = surrogate.linearise(seen.x, theta)
         self._kept = torch.isfinite(seen.y).T.flatten()
-        self._noise = seen.noise_variance(seen.runs).flatten()
+        self._noise = seen.noise.T.flatten()
         self._rest = torch.linalg.cholesky(self.covariance(hyper, constants=False))
         self._factor = torch.linalg.cholesky(self.covariance(hyper))
         self._weights = torch.cholesky_solve(self.surprise().unsqueeze(-1), self._factor).squeeze(-1)

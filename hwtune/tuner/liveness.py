@@ -194,13 +194,12 @@ def _ranked(y: Tensor, missed: Tensor) -> float:
 def _moving(posterior: Posterior) -> list[int]:
     """The outputs whose measurements differ by more than noise explains."""
     seen, moving = posterior.seen, []
-    freedom = (seen.runs - 1.0).unsqueeze(-1)
     for output in range(2):
         sensed = torch.isfinite(seen.y[:, output])
         if sensed.sum() < _ACCUSING:
             continue
-        repeats = (seen.spread[sensed, output].sum() / freedom[sensed].sum().clamp_min(1.0)).sqrt().item()
-        learned = math.hypot(seen.noise_sd()[output].item(), posterior.hyper[-2:][output].exp().item())
+        repeats = seen.run_sd[output].item()
+        learned = math.hypot(repeats, posterior.hyper[-2:][output].exp().item())
         if seen.y[sensed, output].std().item() > max(_MOVES, _NOISES * repeats, _FITTED * learned):
             moving.append(output)
     return moving

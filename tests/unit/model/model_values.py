@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hwtune.domain.knob import Activity, ChoiceKnob, Knob, KnobSpace, RangeKnob, Setting, Value
 from hwtune.domain.trial import Run, Trial
+from hwtune.model.fit import learn_from
+from hwtune.model.surrogate import Posterior
 
 LEVELS = tuple(range(800_000, 3_600_001, 200_000))
 
@@ -53,6 +55,11 @@ def trial(setting: Mapping[str, Value], *runs: tuple[float, float | None]) -> Tr
         requested=Setting(setting),
         runs=tuple(Run(time_s=time_s, energy_j=energy_j) for time_s, energy_j in runs),
     )
+
+
+def fitted(space: KnobSpace, trials: Sequence[Trial]) -> Posterior:
+    """The physics given trials, with nothing learned beside it."""
+    return learn_from(space, trials, ()).physics
 
 
 def clock_bound(setting: Mapping[str, Value]) -> tuple[float, float]:

@@ -1,44 +1,25 @@
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 
 import pytest
 import torch
-from model_values import LAPTOP, LEVELS, MAX, clock_bound, managed, random_trials, trial
+from model_values import LAPTOP, LEVELS, MAX, clock_bound, fitted, managed, random_trials, trial
 
 from hwtune.domain.knob import KnobSpace
-from hwtune.domain.trial import TrialStatus
 from hwtune.model.encoding import Encoding
-from hwtune.model.fit import adam, fit, fit_constants, observe
+from hwtune.model.fit import adam, fit_constants
+from hwtune.model.observations import observe
 from hwtune.model.prior import CONSTANTS, HYPERPARAMETERS, prior_of
 from hwtune.model.surrogate import Posterior, Surrogate
 
 CAPS = KnobSpace(knobs=(MAX,))
 
 
-def test_figures_are_centred_on_the_default() -> None:
-    encoding = Encoding(CAPS)
-    trials = [trial({"max": LEVELS[2]}, (20.0, 100.0)), trial(CAPS.default, (10.0, 80.0), (10.0, 80.0))]
-    seen = observe(encoding, trials)
-    assert seen.level.tolist() == pytest.approx([math.log(10.0), math.log(8.0)])
-    assert seen.y[0].tolist() == pytest.approx([math.log(2.0), math.log(5.0 / 8.0)])
-    assert seen.runs.tolist() == [1.0, 2.0]
-
-
-def test_only_finished_trials_count() -> None:
-    good = trial(CAPS.default, (10.0, 80.0))
-    others = [
-        dataclasses.replace(trial({"max": LEVELS[0]}, (99.0, 1.0)), status=status)
-        for status in (TrialStatus.CENSORED, TrialStatus.FAILED, TrialStatus.PREDICTED)
-    ]
-    assert len(observe(Encoding(CAPS), [good, *others]).x) == 1
-
-
 def test_a_few_trials_predict_the_rest_of_a_simple_machine() -> None:
     trials = [trial({"max": level}, clock_bound({"max": level})) for level in (LEVELS[-1], LEVELS[6], LEVELS[2])]
-    posterior = fit(CAPS, trials)
+    posterior = fitted(CAPS, trials)
     rows = posterior.surrogate.encoding.encode([{"max": level} for level in LEVELS])
     mean, _ = posterior.predict(rows)
     reference = clock_bound(CAPS.default)
@@ -51,7 +32,7 @@ def test_a_few_trials_predict_the_rest_of_a_simple_machine() -> None:
 def test_intervals_hold_about_as_often_as_they_say() -> None:
     held = []
     for seed in range(6):
-        posterior = fit(LAPTOP, random_trials(LAPTOP, 10, seed=seed, truth=managed))
+        posterior = fitted(LAPTOP, random_trials(LAPTOP, 10, seed=seed, truth=managed))
         fresh_trials = random_trials(LAPTOP, 12, seed=100 + seed, truth=managed, noise=0.0)
         fresh = observe(posterior.surrogate.encoding, fresh_trials)
         mean, covariance = posterior.predict(fresh.x)
@@ -61,10 +42,10 @@ def test_intervals_hold_about_as_often_as_they_say() -> None:
 
 
 def test_repeats_teach_the_noise() -> None:
-    calm = fit(CAPS, random_trials(CAPS, 6, seed=0, noise=0.003, runs=5))
-    wild = fit(CAPS, random_trials(CAPS, 6, seed=0, noise=0.05, runs=5))
-    assert calm.seen.noise_sd()[0] < 0.01
-    assert wild.seen.noise_sd()[0] > 0.025
+    calm = fitted(CAPS, random_trials(CAPS, 6, seed=0, noise=0.003, runs=5))
+    wild = fitted(CAPS, random_trials(CAPS, 6, seed=0, noise=0.05, runs=5))
+    assert calm.seen.run_sd[0] < 0.01
+    assert wild.seen.run_sd[0] > 0.025
 
 
 def test_what_repeated_runs_agree_on_is_believed_though_the_model_does_not_fit() -> None:
@@ -75,12 +56,12 @@ def test_what_repeated_runs_agree_on_is_believed_though_the_model_does_not_fit()
         time_s, energy_j = clock_bound({"max": level})
         off = 1.08 if index % 2 else 1.0
         trials.append(trial({"max": level}, *[(time_s * off, energy_j * off)] * 3))
-    posterior = fit(CAPS, trials)
+    posterior = fitted(CAPS, trials)
     mean, covariance = posterior.predict(posterior.seen.x)
     missed = (posterior.seen.y - mean)[:, 0]
     assert missed.abs().max() < 0.01
     assert covariance[:, 0, 0].max().sqrt() < 0.015
-    assert posterior.seen.noise_sd()[0] < 0.005
+    assert posterior.seen.run_sd[0] < 0.005
 
 
 def test_newton_steps_lower_the_cost_and_end_where_it_is_flat() -> None:
@@ -96,7 +77,7 @@ def test_newton_steps_lower_the_cost_and_end_where_it_is_flat() -> None:
 
 
 def test_the_same_trials_give_the_same_posterior_bit_for_bit() -> None:
-    a, b = (fit(LAPTOP, random_trials(LAPTOP, 7, seed=9)) for _ in range(2))
+    a, b = (fitted(LAPTOP, random_trials(LAPTOP, 7, seed=9)) for _ in range(2))
     assert torch.equal(a.theta, b.theta) and torch.equal(a.hyper, b.hyper)
 
 
@@ -126,7 +107,7 @@ def test_of_many_trials_some_are_fitted_to_and_all_are_believed() -> None:
     assert (len(seen.x), len(thinned.x)) == (142, 96)
     assert torch.equal(thinned.x[0], seen.x[0])
     assert not (thinned.y == seen.y[2]).all(1).any()
-    posterior = fit(CAPS, trials)
+    posterior = fitted(CAPS, trials)
     mean, _ = posterior.predict(posterior.surrogate.encoding.encode([odd.setting]))
     usual, slow = clock_bound(odd.setting)[0], 99.0
     assert math.sqrt(usual * slow) < clock_bound(CAPS.default)[0] * mean[0, 0].exp().item() < 1.05 * slow

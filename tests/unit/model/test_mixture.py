@@ -15,9 +15,10 @@ from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.trial import Run, Trial
 from hwtune.model.encoding import Encoding
 from hwtune.model.features import Features, names, signature
-from hwtune.model.fit import learn_from, observe
+from hwtune.model.fit import learn_from
 from hwtune.model.learned import LENGTH, LENGTHS, Component, Level, fitting
 from hwtune.model.linear import LearnedPosterior
+from hwtune.model.observations import observe
 from hwtune.model.prior import INTERCEPT_SD
 from hwtune.model.surrogate import matern52
 from hwtune.tuner.acquisition import Judge
@@ -73,7 +74,6 @@ def by_hand(component: Component, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pin = torch.eye(len(rows), dtype=torch.float64)
     pin[:, -1] -= 1.0  # r(x) = h(x) - h(x0)
     n, m = len(seen.x), len(x)
-    spread = seen.noise_variance(seen.runs)
     blocks = []
     for output in range(2):
         prior = component.amplitude[output] ** 2 * smooth + component.roughness[output] ** 2 * same
@@ -82,7 +82,7 @@ def by_hand(component: Component, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     joint = torch.einsum("ip,opqr,jr->oiqj", phi, worth, phi)
     for output in range(2):
         joint[output, :, output] += blocks[output]
-        joint[output, :n, output, :n] += INTERCEPT_SD**2 + torch.diag(spread[output])
+        joint[output, :n, output, :n] += INTERCEPT_SD**2 + torch.diag(seen.noise[:, output])
     mean = torch.einsum("ip,op->oi", phi, component.mean.reshape(2, P))
     known = torch.isfinite(seen.y).T.flatten()
     here = joint[:, :n, :, :n].reshape(2 * n, 2 * n)[known][:, known]

@@ -5,12 +5,12 @@ import math
 import gpytorch
 import pytest
 import torch
-from model_values import LAPTOP, MAX, ONE_OF_EACH, random_trials, trial
+from model_values import LAPTOP, MAX, ONE_OF_EACH, fitted, random_trials, trial
 from torch import Tensor
 
 from hwtune.domain.knob import KnobSpace, RangeKnob
 from hwtune.model.encoding import Encoding
-from hwtune.model.fit import fit, observe
+from hwtune.model.observations import observe
 from hwtune.model.prior import INTERCEPT_SD
 from hwtune.model.surrogate import Posterior, Surrogate, matern52
 
@@ -63,13 +63,13 @@ class Pinned(gpytorch.models.ExactGP):
 
 
 def _gpytorch(posterior: Posterior, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
-    noise = posterior.seen.noise_variance(posterior.seen.runs)[0]
+    noise = posterior.seen.noise[:, 0]
     with torch.no_grad():
         return Pinned(posterior, noise).double().eval()(x)
 
 
 def test_the_default_is_certain_relative_to_itself() -> None:
-    posterior = fit(LAPTOP, random_trials(LAPTOP, 6, seed=1))
+    posterior = fitted(LAPTOP, random_trials(LAPTOP, 6, seed=1))
     mean, covariance = posterior.predict(posterior.surrogate.encoding.default.unsqueeze(0))
     assert mean.abs().max() < 1e-12
     assert covariance.abs().max() < 1e-10
@@ -77,15 +77,15 @@ def test_the_default_is_certain_relative_to_itself() -> None:
 
 def test_measuring_shrinks_the_uncertainty_there() -> None:
     setting = LAPTOP.default | {"max": 1_600_000}
-    before = fit(LAPTOP, [trial(LAPTOP.default, (10.0, 200.0))])
-    after = fit(LAPTOP, [trial(LAPTOP.default, (10.0, 200.0)), trial(setting, (18.0, 190.0))])
+    before = fitted(LAPTOP, [trial(LAPTOP.default, (10.0, 200.0))])
+    after = fitted(LAPTOP, [trial(LAPTOP.default, (10.0, 200.0)), trial(setting, (18.0, 190.0))])
     x = before.surrogate.encoding.encode([setting])
     assert (after.predict(x)[1].diagonal(dim1=1, dim2=2) < 0.1 * before.predict(x)[1].diagonal(dim1=1, dim2=2)).all()
     assert after.predict(x)[0][0].tolist() == pytest.approx([math.log(1.8), math.log(190 / 18 / 20)], abs=0.02)
 
 
 def test_without_trials_there_is_the_prior_predictive() -> None:
-    posterior = fit(LAPTOP, [])
+    posterior = fitted(LAPTOP, [])
     x = posterior.surrogate.encoding.encode([LAPTOP.default | {"max": 1_600_000}])
     mean, covariance = posterior.predict(x)
     assert mean[0, 0] > 0.1 and mean[0, 1] < -0.1
@@ -93,7 +93,7 @@ def test_without_trials_there_is_the_prior_predictive() -> None:
 
 
 def test_predictions_have_exact_gradients() -> None:
-    posterior = fit(LAPTOP, random_trials(LAPTOP, 8, seed=5))
+    posterior = fitted(LAPTOP, random_trials(LAPTOP, 8, seed=5))
     encoding = posterior.surrogate.encoding
     x = encoding.encode([LAPTOP.default | {"max": 2_400_000, "min": 1_000_000, "epp": "balance_power"}])
     assert torch.autograd.gradcheck(lambda x: posterior.predict(x)[0], x.clone().requires_grad_())
@@ -103,7 +103,7 @@ def test_predictions_have_exact_gradients() -> None:
 def test_trials_without_energy_teach_time_alone() -> None:
     trials = [trial({"max": level}, (2.0 + 18e6 / level, None)) for level in (3_600_000, 2_000_000, 1_200_000)]
     space = KnobSpace(knobs=(MAX,))
-    posterior = fit(space, trials)
+    posterior = fitted(space, trials)
     x = posterior.surrogate.encoding.encode([{"max": 1_600_000}])
     mean, covariance = posterior.predict(x)
     assert mean[0, 0].item() == pytest.approx(math.log((2 + 18 / 1.6) / 7), abs=0.03)
@@ -113,7 +113,7 @@ def test_trials_without_energy_teach_time_alone() -> None:
 @pytest.mark.parametrize("knob", ONE_OF_EACH, ids=lambda knob: knob.name)
 def test_any_single_knob_can_be_fitted(knob: object) -> None:
     space = KnobSpace(knobs=(knob,))  # type: ignore[arg-type]
-    posterior = fit(space, random_trials(space, 5, seed=2))
+    posterior = fitted(space, random_trials(space, 5, seed=2))
     mean, covariance = posterior.predict(posterior.surrogate.encoding.encode([space.default]))
     assert mean.isfinite().all() and covariance.isfinite().all()
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-from tuner_values import CAPS, LAPTOP, every, managed, trials_of
+from tuner_values import CAPS, LAPTOP, every, fitted, managed, trials_of
 
 from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob, Setting, Value
 from hwtune.domain.objective import Objective
@@ -17,8 +16,7 @@ from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Run, Trial
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.model.encoding import Encoding
-from hwtune.model.fit import fit
-from hwtune.model.surrogate import Observations, Posterior
+from hwtune.model.surrogate import Posterior
 from hwtune.sim.machine import SimulatedMachine
 from hwtune.tuner.liveness import held_out, liveness
 from hwtune.tuner.propose import recommend, suggest
@@ -80,14 +78,14 @@ def test_a_healthy_session_never_trips_it(seed: int) -> None:
     rng = random.Random(seed)
     size = rng.choice((1, 2, 3, 5, 8, 12, 16, 20))
     space, settings, figures = history(MACHINES[seed % 3], WORK[seed % 4], size, seed)
-    verdict = liveness(fit(space, measured(settings, figures, rng)))
+    verdict = liveness(fitted(space, measured(settings, figures, rng)))
     assert verdict.alive, verdict.why
     assert verdict.why == ""
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_prior_alone_may_act(machine: str) -> None:
-    assert liveness(fit(simulated(machine, "mixed")[1], [])).alive
+    assert liveness(fitted(simulated(machine, "mixed")[1], [])).alive
 
 
 class Constant(Posterior):
@@ -123,7 +121,7 @@ def remade(kind: type[Posterior], posterior: Posterior) -> Posterior:
 @pytest.fixture(scope="module")
 def healthy() -> Posterior:
     space, settings, figures = history("laptop", "mixed", 12, seed=5)
-    return fit(space, measured(settings, figures, random.Random(5)))
+    return fitted(space, measured(settings, figures, random.Random(5)))
 
 
 def test_a_constant_model_may_not_act(healthy: Posterior) -> None:
@@ -142,12 +140,12 @@ def test_whoever_decides_is_asked(healthy: Posterior) -> None:
 
 
 def test_a_constant_model_may_not_act_before_anything_was_measured() -> None:
-    assert not liveness(remade(Sure, fit(LAPTOP, []))).alive
+    assert not liveness(remade(Sure, fitted(LAPTOP, []))).alive
 
 
 def test_a_machine_that_does_not_answer_to_its_knobs_is_no_fault_of_the_model() -> None:
     settings = list(every(CAPS))
-    assert liveness(fit(CAPS, trials_of(settings, lambda _: (10.0, 100.0)))).alive
+    assert liveness(fitted(CAPS, trials_of(settings, lambda _: (10.0, 100.0)))).alive
 
 
 def test_power_with_the_wrong_sign_is_named_with_its_knob(healthy: Posterior) -> None:
@@ -160,7 +158,7 @@ def test_power_with_the_wrong_sign_is_named_with_its_knob(healthy: Posterior) ->
 @pytest.mark.parametrize("machine", MACHINES)
 def test_measurements_with_the_wrong_sign_of_power_end_it(machine: str, work: str) -> None:
     space, settings, figures = history(machine, work, 20, seed=1)
-    verdict = liveness(fit(space, measured(settings, turned(figures), random.Random(1))))
+    verdict = liveness(fitted(space, measured(settings, turned(figures), random.Random(1))))
     assert not verdict.alive
     assert "power" in verdict.why
 
@@ -183,7 +181,7 @@ def test_one_odd_probe_does_not_end_it() -> None:
         time_s, energy_j = managed(setting)
         return time_s, energy_j * (1.0 if setting == odd[0] else 9.0)
 
-    assert liveness(fit(LAPTOP, trials_of(odd, truth))).alive
+    assert liveness(fitted(LAPTOP, trials_of(odd, truth))).alive
 
 
 def test_most_shuffled_targets_end_it() -> None:
@@ -192,7 +190,7 @@ def test_most_shuffled_targets_end_it() -> None:
     for seed, machine in enumerate(MACHINES * 3):
         space, settings, figures = history(machine, WORK[seed % 3], 20, seed)
         random.Random(seed).shuffle(figures)
-        verdict = liveness(fit(space, measured(settings, figures, random.Random(seed))))
+        verdict = liveness(fitted(space, measured(settings, figures, random.Random(seed))))
         ended += not verdict.alive
         assert verdict.alive or verdict.why
     assert ended >= 7
@@ -209,26 +207,20 @@ def test_held_out_residuals_are_those_of_a_model_without_the_trial() -> None:
         )
         for trial in trials_of([CAPS.default, *levels], lambda setting: managed({"epp": "performance", **setting}))
     ]
-    whole = fit(CAPS, timed)
-
-    class OfAll(Observations):
-        """Noise is told by the repeats of all trials, the one that is left out among them."""
-
-        def noise_sd(self) -> Tensor:
-            return whole.seen.noise_sd()
+    whole = fitted(CAPS, timed)
 
     missed, z = held_out(whole)
     assert missed[:, 1].isnan().all() and z[:, 1].isnan().all()
     for index in range(len(timed)):
         kept = [at for at in range(len(timed)) if at != index]
         seen = whole.seen
-        rest = OfAll(x=seen.x[kept], y=seen.y[kept], runs=seen.runs[kept], spread=seen.spread[kept], level=seen.level)
+        rest = seen.only(torch.tensor(kept))
         mean, covariance = Posterior(whole.surrogate, rest, whole.theta, whole.hyper).predict(
             seen.x[index : index + 1], level=True
         )
         expected = (seen.y[index, 0] - mean[0, 0]).item()
         assert missed[index, 0].item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
-        noise = rest.noise_variance(rest.runs)[0, 0].item()
+        noise = seen.noise[index, 0].item()
         assert (missed[index, 0] / z[index, 0]).item() ** 2 == pytest.approx(
             covariance[0, 0, 0].item() + noise, rel=1e-6
         )
@@ -236,4 +228,4 @@ def test_held_out_residuals_are_those_of_a_model_without_the_trial() -> None:
 
 def test_a_space_of_one_setting_has_nothing_to_move() -> None:
     knob = RangeKnob(name="max", role="frequency", unit="kHz", low=9, high=9, default=9, levels=(9,))
-    assert liveness(fit(KnobSpace(knobs=(knob,)), [])).alive
+    assert liveness(fitted(KnobSpace(knobs=(knob,)), [])).alive

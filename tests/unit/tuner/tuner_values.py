@@ -13,7 +13,8 @@ from torch import Tensor
 from hwtune.domain.knob import Activity, ChoiceKnob, Knob, KnobSpace, RangeKnob, Setting, Value
 from hwtune.domain.trial import Run, Trial
 from hwtune.model.encoding import Encoding
-from hwtune.model.surrogate import matern52
+from hwtune.model.fit import learn_from
+from hwtune.model.surrogate import Posterior, matern52
 from hwtune.tuner.acquisition import log_expected_improvement
 from hwtune.tuner.relaxation import Acquisition
 from hwtune.tuner.search import Neighbourhood, climb, paths, worths
@@ -39,6 +40,11 @@ CAPS = KnobSpace(knobs=(MAX,))
 LAPTOP = KnobSpace(knobs=(GOVERNOR, MAX, MIN, EPP, BOOST), ordered_pairs=(("min", "max"),))
 
 Truth = Callable[[Mapping[str, Value]], tuple[float, float]]
+
+
+def fitted(space: KnobSpace, trials: Sequence[Trial]) -> Posterior:
+    """The physics given trials, with nothing learned beside it."""
+    return learn_from(space, trials, ()).physics
 
 
 def measured(setting: Mapping[str, Value], truth: Truth, rng: random.Random, noise: float = 0.0) -> Trial:

@@ -99,7 +99,7 @@ class Mixture:
         """Mean `(b, 2)` and covariance `(b, 2, 2)` of rows, over all experts."""
         return self.experts(x, against=against, level=level).moments()
 
-    def predict_trial(self, x: Tensor, runs: Tensor, *, level: bool) -> tuple[Tensor, Tensor]:
-        """The same of the next trial at each row, its noise over `runs` (`1`) included."""
+    def predict_trial(self, x: Tensor, *, level: bool) -> tuple[Tensor, Tensor]:
+        """The same of the next trial at each row, its noise included."""
         mean, covariance = self.predict(x, level=level)
-        return mean, covariance + torch.diag(self.seen.next_noise(runs))
+        return mean, covariance + self.seen.next_noise()

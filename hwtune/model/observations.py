@@ -58,9 +58,10 @@ class Observations:
             return self
         return self.only(torch.linspace(0, len(self.x) - 1, most, dtype=torch.float64).round().long())
 
-    def next_noise(self, runs: Tensor) -> Tensor:
-        """Variance of the next trial's log time and log power, were it of so many runs (`1`): `(2)`."""
-        return self.run_sd.square() / runs + NOISE_FLOOR**2
+    def next_noise(self) -> Tensor:
+        """Covariance of the next trial's log time and log power, were it of as many runs as usual `(2, 2)`."""
+        runs = self.runs.median() if len(self.runs) else 1.0
+        return torch.diag(self.run_sd.square() / runs + NOISE_FLOOR**2)
 
 
 def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:

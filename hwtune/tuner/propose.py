@@ -50,13 +50,19 @@ def suggest(study: Study) -> Proposal:
     for limits, least in rungs:
         ranked = study.climb(partial(worth, limits=limits), starts, parsimony=_PARSIMONY, without=without)
         if not ranked:
-            return study.proposal(best, Reason.VERIFY, status="exhausted")
+            return _end(study, "exhausted")
         score, setting = ranked[0]
         if score >= least and study.within(setting, limits):
             mean = study.outlook([best, setting]).mean
             reason = Reason.EXPLOIT if mean[1] < mean[0] else Reason.EXPLORE
             return study.proposal(setting, Reason.EXPAND if len(limits) > 1 else reason, score=score)
-    return study.proposal(best, Reason.VERIFY, status="converged")
+    return _end(study, "converged")
+
+
+def _end(study: Study, status: str) -> Proposal:
+    """The end of the search; before it, a second look at a winner that chance may have made."""
+    winner = recommend(study).setting
+    return study.proposal(winner, Reason.VERIFY, status="ok" if study.by_chance(winner) else status)
 
 
 _Limits = tuple[tuple[float, float], ...]

@@ -20,7 +20,7 @@ from hwtune.domain.objective import Bound
 from hwtune.tuner.acquisition import Outlook
 
 TOLERABLE = 2.0  # a probe may be so many times as much slower as is allowed
-FAR = 5.0  # and beyond this it is far beyond
+FAR = Bound.FAR  # and beyond this it is far beyond
 EDGE_RISK = 0.5  # of a probe at the edge being more than tolerable
 FAR_RISK = 0.2  # of its being far beyond
 _STEEPNESS = 20.0  # how fast the acquisition falls beyond what is allowed, per unit of log probability

@@ -21,6 +21,8 @@ from hwtune.tuner.relaxation import Acquisition
 from hwtune.tuner.safety import holds
 from hwtune.tuner.search import Neighbourhood, climb, paths, worths
 
+_LUCK = 3.0  # deviations of a trial's noise below which a gain may be chance: both it and the default's trial have one
+
 
 class Study:
     """One problem with what was measured of it.
@@ -40,8 +42,8 @@ class Study:
         self.judge = Judge(self.posterior, problem.objective, problem.bound)
         self.default = self.legal(space.default)
         self.tried = {self.legal(setting) for trial in trials for setting in (trial.setting, trial.requested)}
-        measured = (self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.OK)
-        self.measured = list(dict.fromkeys([self.default, *measured]))
+        self._finished = [self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.OK]
+        self.measured = list(dict.fromkeys([self.default, *self._finished]))
         self.has_trials = bool(trials)
         self._seed = problem.seed * 1009 + len(trials)
 
@@ -71,6 +73,14 @@ class Study:
         cost = torch.where(kept, outlook.mean, math.inf) if kept.any() else -outlook.log_feasible
         return self.measured[int(cost.argmin())]
 
+    def by_chance(self, setting: Setting) -> bool:
+        """Whether luck may have made this setting look better than the default: noise could, and it was tried once."""
+        if setting == self.default or self._finished.count(setting) > 1:
+            return False
+        gain = -self.outlook([setting]).mean.item()
+        _, noise = self.judge.objective(torch.zeros(2, dtype=torch.float64), self.posterior.seen.next_noise())
+        return gain < _LUCK * noise.item()
+
     @cached_property
     def liveness(self) -> Liveness:
         """Whether the model may act: the physics in full where it decides, else what can be asked of the mixture."""
@@ -91,10 +101,9 @@ class Study:
     def predict(self, settings: Sequence[Setting]) -> list[Prediction]:
         """The next trial at settings, its noise included; without trials, relative to the default (1 s, 1 J)."""
         seen = self.posterior.seen
-        runs = seen.runs.median().reshape(1) if len(seen.runs) else torch.ones(1, dtype=torch.float64)
         rows = self.encoding.encode([self.problem.space.canonical(setting) for setting in settings])
         with torch.no_grad():
-            mean, covariance = self.posterior.predict_trial(rows, runs, level=self.has_trials)
+            mean, covariance = self.posterior.predict_trial(rows, level=self.has_trials)
         mean = mean + seen.level
         sensed = bool(torch.isfinite(seen.y[:, 1]).any()) if len(seen.y) else self.problem.objective.needs_energy
         return [

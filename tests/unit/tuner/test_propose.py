@@ -71,6 +71,25 @@ def test_nothing_is_proposed_twice_until_everything_is_measured() -> None:
     assert suggest(Study(problem, trials)).status == "exhausted"
 
 
+def test_a_winner_that_noise_could_have_made_is_measured_again_before_the_search_ends() -> None:
+    """Two settings: one 6 % better in its only trial, whose runs scatter by 2 %; then measured twice; then by 36 %."""
+    space = KnobSpace(knobs=(dataclasses.replace(MAX, levels=(2_800_000, LEVELS[-1]), low=2_800_000),))
+    problem = Problem(space=space, objective=Objective.EDP)
+    low = space.default | {"max": 2_800_000}
+
+    def runs(scale: float) -> tuple[Run, ...]:
+        return tuple(Run(time_s=10.0 * scale * off, energy_j=100.0 * scale) for off in (0.98, 1.0, 1.02))
+
+    def trial(setting: Setting, scale: float) -> Trial:
+        return Trial(setting=setting, requested=setting, runs=runs(scale))
+
+    close = [trial(space.default, 1.0), trial(low, 0.97)]
+    proposal = suggest(Study(problem, close))
+    assert (proposal.setting, proposal.reason, proposal.status) == (low, Reason.VERIFY, "ok")
+    assert suggest(Study(problem, [*close, trial(low, 0.97)])).status == "exhausted"
+    assert suggest(Study(problem, [close[0], trial(low, 0.8)])).status == "exhausted"
+
+
 def test_what_the_kernel_made_of_a_request_is_not_asked_for_again() -> None:
     trials = trials_of([CAPS.default], managed_caps := lambda setting: managed({"memory": 0, **setting}))
     problem = Problem(space=CAPS, objective=Objective.EDP)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 
 class Objective(StrEnum):
@@ -57,6 +58,17 @@ class Bound:
         max_temp_c: largest temperature, or None.
     """
 
+    # A run that is so many times as much slower as is allowed is far beyond: rarely to be risked, not worth its end.
+    FAR: ClassVar[float] = 5.0
+
     max_slowdown: float | None = None
     max_power_w: float | None = None
     max_temp_c: float | None = None
+
+    def give_up_s(self, default_s: float) -> float | None:
+        """How long a run may last before it is far beyond the slowdown bound; None without one.
+
+        Args:
+            default_s: run time at the default.
+        """
+        return None if self.max_slowdown is None else default_s * (1.0 + self.FAR * self.max_slowdown)

@@ -127,6 +127,8 @@ class Tune(_Section):
         knobs: the knobs to turn; None for all but governor tunables.
         verify_blocks: ABBA blocks of the receipt, two runs of each arm in each.
         max_risk: largest accepted probability that what is recommended breaks the bound.
+        abandon: whether a probe that is far beyond the bound is stopped; off, because work that is killed half-way may
+            leave something half done.
         on_exit: whether a proven setting stays.
     """
 
@@ -137,6 +139,7 @@ class Tune(_Section):
     knobs: Names | None = None
     verify_blocks: Count = 4
     max_risk: Share = 0.05
+    abandon: bool = False
     on_exit: Literal["restore", "keep"] = "restore"
 
 

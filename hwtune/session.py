@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Protocol
 
 from hwtune.domain.errors import Unsupported
@@ -29,8 +30,8 @@ class Work(Protocol):
     def warm_up(self) -> Run:
         """One run that does not count, so that caches are warm and the first measured run is like the rest."""
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
-        """Runs under the setting that is applied now."""
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
+        """Runs under the setting that is applied now; one that has lasted `give_up_s` is stopped, and is the last."""
 
 
 class Planning(Protocol):
@@ -74,12 +75,14 @@ class Budget:
         until_ns: clock after which no further setting is begun, or None.
         runs: measured runs of each setting.
         verify_blocks: ABBA blocks of the receipt (two runs of each arm in each).
+        abandon: whether a probe is stopped once it is far beyond the slowdown bound.
     """
 
     evaluations: int
     runs: int
     verify_blocks: int
     until_ns: int | None = None
+    abandon: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,18 +164,21 @@ class Session:
         self._watcher.proposed(number, proposal)
         effective = self._transaction.apply(proposal.setting).effective
         space = self.problem.space
-        runs = self._measure(self._budget.runs)
+        setting = space.canonical(proposal.setting | effective.only(space.names))
+        # What everything is compared with is always measured to its end, whoever asks for it.
+        probe = self.default not in (setting, proposal.setting)
+        runs = self._measure(self._budget.runs, self._give_up_s() if probe else None)
         trial = Trial(
-            setting=space.canonical(proposal.setting | effective.only(space.names)),
+            setting=setting,
             requested=proposal.setting,
             runs=runs,
             context=common_features(runs),
             reason=proposal.reason,
-            status=self._work.status,
+            status=TrialStatus.CENSORED if any(run.censored for run in runs) else self._work.status,
         )
         # A prediction is no ground to recommend anything: a dry run ends with what would be tried first.
         measured = trial.status is not TrialStatus.PREDICTED
-        recommended = self._planner.recommend(self.problem, [*self._known(), trial]) if measured else proposal
+        recommended = self._recommend([*self._known(), trial]) if measured else proposal
         decision = Decision(proposal=proposal, trial=trial, recommended=recommended)
         self.decisions.append(decision)
         self._watcher.decided(number, decision)
@@ -222,13 +228,32 @@ class Session:
         )
         return self.receipt
 
-    def _measure(self, repeats: int) -> tuple[Run, ...]:
+    def _give_up_s(self) -> float | None:
+        """How long a run of a probe may last, by what the default took; None for as long as it likes."""
+        times = [run.time_s for trial in self._known() if trial.requested == self.default for run in trial.runs]
+        return self.problem.bound.give_up_s(median(times)) if self._budget.abandon and times else None
+
+    def _recommend(self, trials: Sequence[Trial]) -> Proposal:
+        """What the planner would keep; what was only ever stopped early is not kept, whatever a model thinks of it.
+
+        Then its last word on another setting counts: each was the best of what was known at the time.
+        """
+        ended: dict[bool, set[Setting]] = {True: set(), False: set()}
+        for trial in trials:
+            ended[trial.status is not TrialStatus.CENSORED] |= {trial.setting, trial.requested}
+        stopped = ended[False] - ended[True]
+        asked = self._planner.recommend(self.problem, trials)
+        earlier = (decision.recommended for decision in reversed(self.decisions))
+        default = Proposal(setting=self.default, reason=Reason.DEFAULT)
+        return next(each for each in (asked, *earlier, default) if each.setting not in stopped)
+
+    def _measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         """Runs, with an energy figure wherever the objective needs one.
 
         Raises:
             Unsupported: the meter did not move during a run.
         """
-        runs = self._work.measure(repeats)
+        runs = self._work.measure(repeats, give_up_s)
         if self.problem.objective.needs_energy and any(run.energy_j is None for run in runs):
             raise Unsupported(
                 f"the energy meter did not move in a run of {min(run.time_s for run in runs):.3g} s",

@@ -33,6 +33,15 @@ MaxSlowdown = Annotated[
     str | None,
     typer.Option("--max-slowdown", metavar="PERCENT", help="Longest run time accepted, over the default: 5% or 0.05."),
 ]
+Abandon = Annotated[
+    bool | None,
+    typer.Option(
+        "--abandon/--no-abandon",
+        help="Stop a probe that is far slower than --max-slowdown allows. A command that is killed half-way may leave "
+        "something half done.  [default: no-abandon]",
+        show_default=False,
+    ),
+]
 Prepare = Annotated[
     str | None,
     typer.Option("--prepare", metavar="CMD", help="Shell command before each run, not measured: make clean."),
@@ -50,6 +59,18 @@ class ObjectiveName(StrEnum):
     EDP = "edp"
     ED2P = "ed2p"
     TIME = "time"
+
+
+def check_abandon(abandon: bool, max_slowdown: float | None) -> None:
+    """Refuse to stop what is too slow where nothing says what too slow is.
+
+    Raises:
+        UsageError: with what to add.
+    """
+    from hwtune.domain.errors import UsageError
+
+    if abandon and max_slowdown is None:
+        raise UsageError("to abandon probes needs a slowdown bound", hint="add --max-slowdown 5%, or --no-abandon")
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:

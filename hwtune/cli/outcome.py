@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.domain.objective import Objective
-from hwtune.domain.trial import LogNormal, Prediction, TrialStatus
+from hwtune.domain.trial import LogNormal, Prediction, Trial, TrialStatus
 
 if TYPE_CHECKING:
     from hwtune.session import Decision, Session
@@ -43,7 +43,8 @@ class Predicted(Figures):
 class Evaluated(BaseModel):
     """One setting that was tried; the first is the default, which nothing could be predicted of."""
 
-    model_config = ConfigDict(extra="allow")  # `true`, on a simulated machine only
+    # `true`, on a simulated machine only; `censored`, of what was stopped early only.
+    model_config = ConfigDict(extra="allow")
 
     setting: dict[str, Value]
     reason: str
@@ -131,7 +132,13 @@ def _evaluated(decision: Decision, truth: Truth | None) -> Evaluated:
         if trial.status is TrialStatus.PREDICTED
         else Figures(time_s=trial.time_s, energy_j=trial.energy_j),
     )
-    return entry if truth is None else entry.model_copy(update={"true": true_figures(truth, trial.setting)})
+    true = {} if truth is None else {"true": true_figures(truth, trial.setting)}
+    return entry.model_copy(update=true | censored_entry(trial))
+
+
+def censored_entry(trial: Trial) -> dict[str, bool]:
+    """What an evaluation says besides when its figures are lower bounds."""
+    return {"censored": True} if trial.status is TrialStatus.CENSORED else {}
 
 
 def recommended_entries(session: Session, truth: Truth | None) -> list[dict[str, Any]]:

@@ -33,13 +33,18 @@ class SessionProgress(Bar):
         self.move(f"measuring {proposal.reason}", number - 1, self._evaluations)
 
     def decided(self, number: int, decision: Decision) -> None:
-        """One line per setting: what it was, and time and energy as measured; none in a dry run."""
+        """One line per setting: what it was, and time and energy as measured, or when it was stopped.
+
+        None in a dry run.
+        """
         from hwtune.cli.outcome import setting_text
 
         trial = decision.trial
-        energy = "" if trial.energy_j is None else f"  {trial.energy_j:9.3f} J"
+        figures = f"{trial.time_s:9.3f} s" + ("" if trial.energy_j is None else f"  {trial.energy_j:9.3f} J")
+        if trial.stopped_after_s is not None:
+            figures = f"stopped after {trial.stopped_after_s:.3g} s".rjust(len(figures))
         if trial.status != "predicted":
-            self.say(f"{number:3d} {trial.reason:<8} {trial.time_s:9.3f} s{energy}  {setting_text(trial.setting)}")
+            self.say(f"{number:3d} {trial.reason:<8} {figures}  {setting_text(trial.setting)}")
         self.move("learning", number, self._evaluations)
 
     def verifying(self, done: int, total: int) -> None:

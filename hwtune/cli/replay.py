@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwtune.cli.options import Json, MaxSlowdown, ObjectiveName, Seed
+from hwtune.cli.options import Abandon, Json, MaxSlowdown, ObjectiveName, Seed, check_abandon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ def replay(
     budget: Annotated[
         int, typer.Option("--budget", min=1, help="Settings to evaluate in each workload, the default included.")
     ] = 20,
+    abandon: Abandon = None,
     warm: Annotated[
         Warm, typer.Option("--warm", help="What is known before: nothing, or the table's other workloads.")
     ] = Warm.NONE,
@@ -69,11 +70,13 @@ def replay(
         objective=Objective(objective.value),
         max_slowdown=None if max_slowdown is None else parse_ratio(max_slowdown),
         max_risk=risk,
+        abandon=bool(abandon),
         budget=budget,
         seed=seed,
         warm=warm is Warm.TABLE,
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
+    check_abandon(wish.abandon, wish.max_slowdown)
     config = load_config()
     measured = read_table(table)
     wanted, skipped = choose_workloads(measured, workload or ())

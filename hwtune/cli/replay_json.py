@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from hwtune.cli.outcome import Figures, Predicted, predicted_figures
+from hwtune.cli.outcome import Figures, Predicted, censored_entry, predicted_figures
 from hwtune.cli.replay_run import Replayed, ReplayWish
 from hwtune.session import Decision
 from hwtune.sim.table import MeasuredTable, Number, Skipped
 
 
 class ReplayedSetting(BaseModel):
-    """One evaluation; the default has no `predicted`."""
+    """One evaluation; the default has no `predicted`, and only what was stopped early has `censored`."""
 
     setting: dict[str, Number]
     reason: str
     predicted: Predicted | None = None
     measured: Figures
+    censored: bool = False
 
 
 class ReplayedWorkload(BaseModel):
@@ -82,13 +83,13 @@ def _workload(table: MeasuredTable, wish: ReplayWish, replayed: Replayed) -> Rep
 
 def _evaluated(table: MeasuredTable, decision: Decision) -> ReplayedSetting:
     trial, prediction = decision.trial, decision.proposal.predicted
-    entry = ReplayedSetting(
+    # What is left unset is left out of the document.
+    predicted = {} if prediction is None else {"predicted": predicted_figures(prediction)}
+    return ReplayedSetting(
         setting=table.numbers(trial.setting),
         reason=trial.reason.value,
         measured=Figures(time_s=trial.time_s, energy_j=trial.energy_j),
-    )
-    # What is left unset is left out of the document.
-    return entry if prediction is None else entry.model_copy(update={"predicted": predicted_figures(prediction)})
+    ).model_copy(update=predicted | censored_entry(trial))
 
 
 def json_text(it: ReplayDocument) -> str:

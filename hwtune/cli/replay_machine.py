@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 
 from hwtune.domain.knob import KnobSpace, Setting
 from hwtune.domain.trial import Run, TrialStatus
@@ -83,10 +85,21 @@ class RowWork:
         """A row has no first run that differs from the others, and costs nothing."""
         return self.measure(1)[0]
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         """Every repetition that the table has of the setting; the same one over again where it has only that.
 
         On this machine the same run really does give the same figures again, and that is what the model is told.
+        A row slower than `give_up_s` is one that was stopped then, and the last: a table does not say what it used by
+        when, so its energy is in proportion.
         """
         rows = self._workload.runs[self._knobs.effective()]
-        return rows * repeats if len(rows) == 1 else rows
+        runs = rows * repeats if len(rows) == 1 else rows
+        whole = tuple(takewhile(lambda run: give_up_s is None or run.time_s <= give_up_s, runs))
+        if give_up_s is None or len(whole) == len(runs):
+            return runs
+        return (*whole, _stopped(runs[len(whole)], give_up_s))
+
+
+def _stopped(run: Run, after_s: float) -> Run:
+    energy_j = None if run.energy_j is None else run.energy_j * after_s / run.time_s
+    return replace(run, time_s=after_s, energy_j=energy_j, censored=True)

@@ -38,6 +38,7 @@ class ReplayWish:
         seed: of every random choice.
         warm: whether the table's other workloads are known history.
         jobs: workloads replayed at once.
+        abandon: whether a probe is stopped once it is far beyond the bound.
     """
 
     objective: Objective
@@ -47,6 +48,7 @@ class ReplayWish:
     seed: int
     warm: bool
     jobs: int
+    abandon: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,7 @@ def _session(
             transaction=transaction,
             work=RowWork(workload, knobs),
             planner=planner,
-            budget=Budget(evaluations=wish.budget, runs=3, verify_blocks=0),
+            budget=Budget(evaluations=wish.budget, runs=3, verify_blocks=0, abandon=wish.abandon),
             now_ns=time.monotonic_ns,
             watcher=watch,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwtune.cli.options import (
+    Abandon,
     Cwd,
     DryRun,
     Json,
@@ -54,6 +55,7 @@ def tune(
         ),
     ] = None,
     runs: Annotated[int | None, typer.Option("--runs", min=1, help="Runs of each setting.  [default: 3]")] = None,
+    abandon: Abandon = None,
     prepare: Prepare = None,
     cwd: Cwd = None,
     user: User = None,
@@ -91,6 +93,7 @@ def tune(
         "tune.budget": budget,
         "tune.runs": runs,
         "tune.knobs": knob_names,
+        "tune.abandon": abandon,
         "tune.on_exit": "keep" if keep else None,
     }
     with (

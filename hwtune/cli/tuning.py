@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hwtune.cli.command import Command
 from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.options import check_abandon
 from hwtune.cli.prior import refreshed_prior
 from hwtune.cli.problem import check_energy, problem_of
 from hwtune.cli.progress import SessionProgress
@@ -118,10 +119,11 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
 
     Raises:
         Unsupported: no cpufreq, or no energy sensor for an energy objective.
-        UsageError: unknown knobs or values.
+        UsageError: unknown knobs or values, or probes to stop without a bound.
         Locked: another writer holds the machine.
     """
     host, wanted = opened.host, opened.config.tune
+    check_abandon(wanted.abandon, wanted.max_slowdown)
     with ExitStack() as stack:
         backend = open_knobs(opened)
         collector = Collector(host)
@@ -132,6 +134,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             evaluations=wanted.budget,
             runs=wanted.runs,
             verify_blocks=wanted.verify_blocks,
+            abandon=wanted.abandon,
             until_ns=None
             if wish.budget_time is None
             else host.clock.monotonic_ns() + round(parse_duration_s(wish.budget_time) * 1e9),

@@ -57,15 +57,25 @@ def _list(stored: Stored) -> Iterator[str]:
     """One line for each decision."""
     from hwtune.report.axes import digits
 
-    objective_of = {
-        decision.number: stored.objective_of(trial.time_s, trial.energy_j) for decision, trial in stored.measured
-    }
-    for decision in stored.decisions:
-        value = objective_of.get(decision.number)
-        figure = "nothing measured" if value is None else f"{digits(value, 4)} {stored.objective_unit}"
-        setting = stored.setting_text(decision.proposal.setting)
-        yield f"{decision.number:4d}  {decision.proposal.reason:<8} {figure:>16}  {setting}"
+    figures: dict[int, str] = {}
+    for decision, trial in stored.measured:
+        value = stored.objective_of(trial.time_s, trial.energy_j)
+        if trial.stopped_after_s is not None:
+            figures[decision.number] = _stopped(trial.stopped_after_s)
+        elif value is not None:
+            figures[decision.number] = f"{digits(value, 4)} {stored.objective_unit}"
+    width = max(16, *map(len, figures.values())) if figures else 16
+    for each in stored.decisions:
+        figure = figures.get(each.number, "nothing measured")
+        setting = stored.setting_text(each.proposal.setting)
+        yield f"{each.number:4d}  {each.proposal.reason:<8} {figure:>{width}}  {setting}"
     yield ""
+
+
+def _stopped(after_s: float) -> str:
+    from hwtune.report.axes import digits
+
+    return f"stopped after {digits(after_s)} s"
 
 
 def _detail(stored: Stored, why: Explanation) -> Iterator[str]:
@@ -79,7 +89,7 @@ def _detail(stored: Stored, why: Explanation) -> Iterator[str]:
     if why.effective is not None and why.effective != why.proposed:
         yield _row("took effect", stored.setting_text(Setting(why.effective)))
     for figure in why.figures:
-        yield _row(figure.quantity, _figure(figure))
+        yield _row(figure.quantity, _figure(figure, why.stopped_after_s))
     if why.probability_feasible is not None:
         bound = "" if why.max_slowdown is None else f" (at most {why.max_slowdown * 100:g} % slower)"
         yield _row("bound", f"holds with probability {why.probability_feasible:.2f}{bound}")
@@ -107,7 +117,7 @@ def _row(name: str, words: str) -> str:
     return f"{name:<12} {words}"
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: Figure, stopped_after_s: float | None) -> str:
     """`predicted 1.20 s (1.10 … 1.31), measured 1.25 s: inside the 90 % interval`."""
     from hwtune.report.axes import digits
 
@@ -115,7 +125,11 @@ def _figure(figure: Figure) -> str:
     if figure.predicted is not None and figure.predicted_90 is not None:
         low, high = figure.predicted_90
         parts.append(f"predicted {digits(figure.predicted)} {figure.unit} ({digits(low)} … {digits(high)})")
-    if figure.observed is not None:
+    if figure.quantity == "time" and stopped_after_s is not None:
+        parts.append(_stopped(stopped_after_s))
+    elif figure.observed is not None and stopped_after_s is not None:
+        parts.append(f"{figure.quality} at least {digits(figure.observed)} {figure.unit}")
+    elif figure.observed is not None:
         parts.append(f"{figure.quality} {digits(figure.observed)} {figure.unit}")
     words = ", ".join(parts) or "not measured"
     if figure.inside is None:

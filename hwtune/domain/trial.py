@@ -73,12 +73,22 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One timed run of the work: wall time, energy, CPU time of the process tree, what else was sensed."""
+    """One timed run of the work.
+
+    Args:
+        time_s: wall time.
+        energy_j: energy of that time, or None without a sensor.
+        cpu_time_s: CPU time of the process tree, or None where it is not known.
+        features: what else was sensed.
+        censored: whether it was stopped before its end: a whole run takes longer and uses more, while energy over time
+            still is the power it drew until then.
+    """
 
     time_s: float
     energy_j: float | None
     cpu_time_s: float | None = None
     features: Mapping[str, float] = field(default_factory=dict)
+    censored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +101,10 @@ class Trial:
         runs: at least one, in order; all count (warm-up runs are left out before).
         context: features of workload and machine while it ran, per instruction where that makes sense.
         reason: why it was tried.
-        status: how it ended.
+        status: how it ended; `CENSORED` with a run that was stopped early.
+
+    Raises:
+        ValueError: a run was stopped early and the status hides it.
     """
 
     setting: Setting
@@ -100,6 +113,15 @@ class Trial:
     context: Mapping[str, float] = field(default_factory=dict)
     reason: Reason = Reason.EXPLORE
     status: TrialStatus = TrialStatus.OK
+
+    def __post_init__(self) -> None:
+        if self.stopped_after_s is not None and self.status is not TrialStatus.CENSORED:
+            raise ValueError(f"a run was stopped early, and the trial is {self.status.value}")
+
+    @property
+    def stopped_after_s(self) -> float | None:
+        """How long the run lasted that was stopped early; None where every run came to its end."""
+        return next((run.time_s for run in self.runs if run.censored), None)
 
     @property
     def time_s(self) -> float:

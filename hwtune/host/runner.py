@@ -6,6 +6,7 @@ that of every descendant it waited for comes from wait4(2).
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 import select
@@ -30,9 +31,10 @@ class Completed:
     Args:
         exit_status: 0-255, or 128 + signal number.
         start_ns: clock when it was started.
-        end_ns: clock when it was seen to have ended.
+        end_ns: clock when it was seen to have ended, or was given up.
         cpu_time_s: user + system time of the process tree, None where it is not known.
         stderr_tail: the last of what it wrote to stderr.
+        given_up: whether it was ended by us because it took too long; its exit status says nothing then.
     """
 
     exit_status: int
@@ -40,6 +42,7 @@ class Completed:
     end_ns: int
     cpu_time_s: float | None
     stderr_tail: str
+    given_up: bool = False
 
 
 class Runner(Protocol):
@@ -53,8 +56,11 @@ class Runner(Protocol):
         user: str | None,
         tick: Callable[[], None],
         period_s: float,
+        give_up_s: float | None = None,
     ) -> Completed:
         """Run to the end, calling `tick` about every `period_s`.
+
+        What still runs `give_up_s` after its start is ended, after a last `tick`.
 
         Raises:
             UsageError: when the command cannot be started.
@@ -72,6 +78,7 @@ class LinuxRunner:
         user: str | None,
         tick: Callable[[], None],
         period_s: float,
+        give_up_s: float | None = None,
     ) -> Completed:
         """See `Runner.run`. Whatever ends the wait also ends the command's whole process group."""
         with tempfile.TemporaryFile() as errors:
@@ -95,15 +102,28 @@ class LinuxRunner:
                 raise UsageError(
                     f"cannot start {command[0]!r}: {error}", hint="is it installed and executable?"
                 ) from error
+            until_s = math.inf if give_up_s is None else start_ns / 1e9 + give_up_s
             try:
-                status, cpu_time_s = _wait(process, tick, period_s)
+                cpu_time_s = _wait(process, tick, period_s, until_s)
+                end_ns = time.monotonic_ns()
+                if given_up := process.returncode is None:
+                    tick()  # what it used until now: its end may take seconds
             except BaseException:
                 _end_group(process)
                 raise
-            end_ns = time.monotonic_ns()
+            if given_up:
+                _end_group(process)
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL_BYTES))
             tail = errors.read().decode("utf-8", "replace").rstrip()
-        return Completed(exit_status=status, start_ns=start_ns, end_ns=end_ns, cpu_time_s=cpu_time_s, stderr_tail=tail)
+        code = process.returncode
+        return Completed(
+            exit_status=code if code >= 0 else 128 - code,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            cpu_time_s=cpu_time_s,
+            stderr_tail=tail,
+            given_up=given_up,
+        )
 
 
 def _other_user(user: str | None) -> pwd.struct_passwd | None:
@@ -122,20 +142,25 @@ def _environment(account: pwd.struct_passwd) -> dict[str, str]:
     }
 
 
-def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None], period_s: float) -> tuple[int, float]:
-    """Wait by pidfd, so that the end is seen at once and the ticks keep their period."""
+def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None], period_s: float, until_s: float) -> float | None:
+    """Wait by pidfd, so that the end is seen at once and the ticks keep their period.
+
+    Returns:
+        CPU time; None when the process still runs at `until_s`, and `returncode` is None then, too.
+    """
     pidfd = os.pidfd_open(process.pid)
     try:
         due = time.monotonic() + period_s
-        while not select.select([pidfd], [], [], max(0.0, due - time.monotonic()))[0]:
+        while not select.select([pidfd], [], [], max(0.0, min(due, until_s) - time.monotonic()))[0]:
+            if time.monotonic() >= until_s:
+                return None
             tick()
             due = max(due + period_s, time.monotonic())
         _, raw, usage = os.wait4(process.pid, 0)
     finally:
         os.close(pidfd)
     process.returncode = os.waitstatus_to_exitcode(raw)  # already reaped: Popen must not wait again
-    code = process.returncode
-    return (code if code >= 0 else 128 - code), usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

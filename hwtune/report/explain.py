@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from hwtune.domain.errors import StoreError, UsageError
 from hwtune.domain.knob import Value
 from hwtune.domain.trial import LogNormal, Reason, Trial
+from hwtune.report.plots import Guess
 from hwtune.report.stored import Stored
 from hwtune.report.view import guess_of
 from hwtune.store.records import DecisionRecord
@@ -21,7 +22,10 @@ REASONS = {
 
 
 class Figure(BaseModel):
-    """One quantity: what was predicted before the run, and what was observed in it."""
+    """One quantity: what was predicted before the run, and what was observed in it.
+
+    `inside` is null also where a run that was stopped early leaves it open.
+    """
 
     quantity: str
     unit: str
@@ -61,6 +65,7 @@ class Explanation(BaseModel):
     probability_feasible: float | None
     importance: dict[str, float]
     effective: dict[str, Value] | None
+    stopped_after_s: float | None
     recommended: dict[str, Value] | None
 
 
@@ -108,6 +113,7 @@ def explain(stored: Stored, decision: DecisionRecord) -> Explanation:
         probability_feasible=proposal.probability_feasible,
         importance=dict(sorted(proposal.importance.items(), key=lambda item: -item[1])),
         effective=None if decision.trial is None else dict(decision.trial.setting),
+        stopped_after_s=None if decision.trial is None else decision.trial.stopped_after_s,
         recommended=None if decision.recommended is None else dict(decision.recommended.setting),
     )
 
@@ -125,16 +131,19 @@ def _best_before(stored: Stored, number: int) -> Best | None:
 def _figures(stored: Stored, decision: DecisionRecord) -> list[Figure]:
     """Time, and energy where it was predicted or observed."""
     predicted, trial = decision.proposal.predicted, _measured(stored, decision)
+    whole = trial is None or trial.stopped_after_s is None
     figures = [
         _figure(
             ("time", "s", stored.time_quality),
             None if predicted is None else predicted.time_s,
             None if trial is None else trial.time_s,
+            whole,
         ),
         _figure(
             ("energy", "J", stored.energy_quality),
             None if predicted is None else predicted.energy_j,
             None if trial is None else trial.energy_j,
+            whole,
         ),
     ]
     return [figure for figure in figures if figure.predicted is not None or figure.observed is not None]
@@ -144,7 +153,7 @@ def _measured(stored: Stored, decision: DecisionRecord) -> Trial | None:
     return next((trial for measured, trial in stored.measured if measured.number == decision.number), None)
 
 
-def _figure(words: tuple[str, str, str], predicted: LogNormal | None, observed: float | None) -> Figure:
+def _figure(words: tuple[str, str, str], predicted: LogNormal | None, observed: float | None, whole: bool) -> Figure:
     quantity, unit, quality = words
     guess = guess_of(predicted)
     return Figure(
@@ -154,5 +163,12 @@ def _figure(words: tuple[str, str, str], predicted: LogNormal | None, observed: 
         predicted=None if guess is None else guess.median,
         predicted_90=None if guess is None else (guess.low, guess.high),
         observed=observed,
-        inside=None if guess is None or observed is None else guess.holds(observed),
+        inside=_inside(guess, observed, whole),
     )
+
+
+def _inside(guess: Guess | None, observed: float | None, whole: bool) -> bool | None:
+    """Whether an observation lies in its interval; of a lower bound that is known only when it is above."""
+    if guess is None or observed is None or (not whole and observed <= guess.high):
+        return None
+    return guess.holds(observed)

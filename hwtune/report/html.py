@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from hwtune.report.axes import digits
-from hwtune.report.plots import STYLE, THEME, Guess, front, predicted, tried
+from hwtune.report.plots import STYLE, THEME, Dot, Guess, front, predicted, tried
 from hwtune.report.view import Comparison, View, change_text, front_dots
 
 _PAGE = """
@@ -175,9 +175,11 @@ def _settings(view: View) -> str:
     names = [f"{words}, {quality}" for words, quality, _ in heads[3:]]
     rows = []
     for dot in view.dots:
-        figures: list[tuple[float | None, Guess | None]] = [(dot.time_s, dot.time_guess)]
-        figures += [(dot.energy_j, dot.energy_guess)] if with_energy else []
-        figures += [(dot.objective, None)] if own_objective else []
+        early = dot.stopped_after_s
+        time = digits(dot.time_s) if early is None else f"stopped after {digits(early)} s"
+        figures: list[tuple[str, Guess | None]] = [(time, dot.time_guess)]
+        figures += [(_bound(dot, dot.energy_j), dot.energy_guess)] if with_energy else []
+        figures += [(_bound(dot, dot.objective), None)] if own_objective else []
         rows.append(
             f'<tr{" class=chosen" if dot.chosen else ""}><td class="n">{dot.number}</td><td>{escape(dot.reason)}</td>'
             f"<td>{escape(dot.label)}</td>{''.join(map(_measured, names, figures))}</tr>"
@@ -185,10 +187,16 @@ def _settings(view: View) -> str:
     return f"<h2>Every evaluated setting</h2>{_table('settings', 'every evaluated setting', head, rows)}"
 
 
-def _measured(name: str, figure: tuple[float | None, Guess | None]) -> str:
+def _bound(dot: Dot, value: float | None) -> str:
+    """A figure, or what it is of a run that was stopped early."""
+    if value is None:
+        return ""
+    return digits(value) if dot.stopped_after_s is None else f"at least {digits(value)}"
+
+
+def _measured(name: str, figure: tuple[str, Guess | None]) -> str:
     """A measured figure over the interval that was predicted for it."""
-    value, guess = figure
-    words = "" if value is None else digits(value)
+    words, guess = figure
     if guess is not None:
         words += f'<br> <span class="interval">predicted {digits(guess.low)} … {digits(guess.high)}</span>'
     return f'<td class="n figure" data-name="{escape(name)}">{words}</td>'

@@ -64,6 +64,8 @@ class Dot:
         best_objective: the objective of what was recommended after it, or None.
         time_guess: prediction made before the measurement, or None for the first.
         energy_guess: the same for energy.
+        stopped_after_s: how long the run lasted that was stopped early: the figures are lower bounds then, and no place
+            on a plot is its own; or None.
         default: whether it is the setting that was found on the machine.
         chosen: whether it is the setting recommended at the end.
     """
@@ -77,6 +79,7 @@ class Dot:
     best_objective: float | None
     time_guess: Guess | None = None
     energy_guess: Guess | None = None
+    stopped_after_s: float | None = None
     default: bool = False
     chosen: bool = False
 
@@ -92,7 +95,7 @@ def tried(dots: Sequence[Dot], *, objective: str, quality: str, name: str = "tri
     """What was tried, in order, and the recommendation so far as a step line.
 
     Args:
-        dots: those without the objective are left out.
+        dots: those without the objective are left out, and those that were stopped early.
         objective: name and unit of what is minimised.
         quality: what kind of figures these are: measured, simulated, emulated meter.
         name: identifier of the SVG, unique on a page.
@@ -100,7 +103,7 @@ def tried(dots: Sequence[Dot], *, objective: str, quality: str, name: str = "tri
     Returns:
         None without any figure.
     """
-    known = [(dot, dot.objective) for dot in dots if dot.objective is not None]
+    known = [(dot, dot.objective) for dot in dots if dot.objective is not None and dot.stopped_after_s is None]
     steps = [(dot.number, dot.best_objective) for dot in dots if dot.best_objective is not None]
     if not known:
         return None
@@ -136,7 +139,7 @@ def predicted(dots: Sequence[Dot], *, quantity: str, unit: str, quality: str) ->
     """Predicted against measured time or energy, with 90 % bars and the line on which both are the same.
 
     Args:
-        dots: those without a prediction or measurement are left out.
+        dots: those without a prediction or measurement are left out, and those that were stopped early.
         quantity: `time` or `energy`.
         unit: of its figures.
         quality: what kind of figures the measured ones are.
@@ -144,7 +147,8 @@ def predicted(dots: Sequence[Dot], *, quantity: str, unit: str, quality: str) ->
     Returns:
         None when nothing was both predicted and measured.
     """
-    pairs = [(dot, guess, value) for dot in dots for guess, value in [_guessed(dot, quantity)] if guess and value]
+    whole = [dot for dot in dots if dot.stopped_after_s is None]
+    pairs = [(dot, guess, value) for dot in whole for guess, value in [_guessed(dot, quantity)] if guess and value]
     if not pairs:
         return None
     figures = [figure for _, guess, value in pairs for figure in (guess.median, value)]

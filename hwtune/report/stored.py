@@ -98,7 +98,7 @@ class Stored:
             ) from error
 
     def trials_of(self, setting: Setting, *, before: int | None = None) -> tuple[Trial, ...]:
-        """Trials of a setting, of decisions before a number if one is given.
+        """Trials of a setting that were run to their end, of decisions before a number if one is given.
 
         What the kernel made of a request is another setting (without boost, a limit above the base frequency reads as
         that frequency), and a recommendation may name either: both are the same trial.
@@ -106,7 +106,9 @@ class Stored:
         return tuple(
             trial
             for decision, trial in self.measured
-            if setting in (trial.setting, trial.requested) and (before is None or decision.number < before)
+            if setting in (trial.setting, trial.requested)
+            and trial.stopped_after_s is None
+            and (before is None or decision.number < before)
         )
 
     def objective_of(self, time_s: float, energy_j: float | None) -> float | None:

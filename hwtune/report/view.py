@@ -8,7 +8,7 @@ from math import exp
 
 from hwtune.domain.knob import Setting
 from hwtune.domain.objective import Objective
-from hwtune.domain.trial import LogNormal, Proposal, TrialStatus
+from hwtune.domain.trial import LogNormal, Proposal
 from hwtune.report.plots import Dot, Guess
 from hwtune.report.stored import Medians, Stored
 from hwtune.workload.verdict import Verdict
@@ -115,8 +115,9 @@ def view_of(stored: Stored) -> View:
 
 
 def front_dots(view: View) -> tuple[Dot, ...]:
-    """What belongs on the time-energy front: all that was ever run."""
-    return view.dots if view.verified is None else (*view.dots, view.verified)
+    """What belongs on the time-energy front: all that was ever run to its end."""
+    whole = tuple(dot for dot in view.dots if dot.stopped_after_s is None)
+    return whole if view.verified is None else (*whole, view.verified)
 
 
 def guess_of(quantity: LogNormal | None) -> Guess | None:
@@ -137,18 +138,18 @@ def dots_of(stored: Stored) -> tuple[Dot, ...]:
         if decision.recommended is not None:
             best = _objective_of(stored, decision.recommended, decision.number)
         predicted = decision.proposal.predicted
-        early = " (stopped early: lower bounds)" if trial.status is TrialStatus.CENSORED else ""
         dots.append(
             Dot(
                 number=decision.number,
                 reason=trial.reason.value,
-                label=stored.setting_text(trial.setting) + early,
+                label=stored.setting_text(trial.setting),
                 time_s=trial.time_s,
                 energy_j=trial.energy_j,
                 objective=stored.objective_of(trial.time_s, trial.energy_j),
                 best_objective=best,
                 time_guess=None if predicted is None else guess_of(predicted.time_s),
                 energy_guess=None if predicted is None else guess_of(predicted.energy_j),
+                stopped_after_s=trial.stopped_after_s,
                 default=trial in default,
                 chosen=trial in chosen,
             )
@@ -261,6 +262,7 @@ def _figures(stored: Stored, setting: Setting) -> tuple[float | None, float | No
 def _conditions(stored: Stored) -> tuple[tuple[str, str], ...]:
     record, machine, bound = stored.record, stored.record.machine, stored.record.problem.bound
     empty = len(stored.decisions) - len(stored.measured)
+    early = sum(trial.stopped_after_s is not None for _, trial in stored.measured)
     entries = (
         ("machine", f"{machine.name} ({stored.time_quality})"),
         ("processor", machine.cpu_model),
@@ -276,6 +278,7 @@ def _conditions(stored: Stored) -> tuple[tuple[str, str], ...]:
         ("started", moment_text(record.started_s)),
         ("took", None if record.ended_s is None else f"{record.ended_s - record.started_s:.0f} s"),
         ("ended with", record.outcome),
+        ("stopped early", f"{early} of {len(stored.decisions)} decisions" if early else None),
         ("came to nothing", f"{empty} of {len(stored.decisions)} decisions" if empty else None),
     )
     return tuple((name, value) for name, value in entries if value)

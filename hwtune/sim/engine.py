@@ -99,6 +99,11 @@ class Engine:
             self.transitions[column] += level != self._level[column]
             self._level[column] = level
 
+    def end_job(self) -> None:
+        """No more of the job, done or not; clocks and governors begin to move."""
+        self.job = None
+        self.state.settled[...] = False
+
     def pass_time(self, duration_s: float) -> None:
         """Let time pass; a job that is under way goes on."""
         end_s = self.elapsed_s + duration_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class SimulatedRunner:
         user: str | None,
         tick: Callable[[], None],
         period_s: float,
+        give_up_s: float | None = None,
     ) -> Completed:
         """See `Runner.run`; the ticks come in virtual time."""
         engine = self._engine
@@ -97,20 +99,24 @@ class SimulatedRunner:
         job = Job(engine.plant, self._workload, 1, self._begin().work)
         engine.job = job
         due_s = engine.elapsed_s + period_s
+        until_s = math.inf if give_up_s is None else engine.elapsed_s + give_up_s
+        given_up = False
         try:
-            while not job.done[0]:
-                engine.advance(max(due_s - engine.elapsed_s, 1e-6))
-                if engine.elapsed_s >= due_s - 1e-9 and not job.done[0]:
+            while not (job.done[0] or given_up):
+                engine.advance(max(min(due_s, until_s) - engine.elapsed_s, 1e-6))
+                given_up = engine.elapsed_s >= until_s - 1e-9 and not job.done[0]
+                if given_up or (engine.elapsed_s >= due_s - 1e-9 and not job.done[0]):
                     tick()
                     due_s = max(due_s + period_s, engine.elapsed_s)
         finally:
-            engine.job = None
+            engine.end_job()
         return Completed(
             exit_status=0,
             start_ns=start_ns,
             end_ns=self._now_ns(),
             cpu_time_s=self._busy_s() - busy_s,
             stderr_tail="",
+            given_up=given_up,
         )
 
     def _now_ns(self) -> int:

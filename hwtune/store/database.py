@@ -182,9 +182,10 @@ class Store:
             (session, _json(trial.setting), _json(trial.requested), trial.reason, trial.status, _json(trial.context)),
         )
         self._connection.executemany(
-            "INSERT INTO run (trial, number, time_s, energy_j, cpu_time_s, features) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO run (trial, number, time_s, energy_j, cpu_time_s, features, censored)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (trial_id, number, run.time_s, run.energy_j, run.cpu_time_s, _json(run.features))
+                (trial_id, number, run.time_s, run.energy_j, run.cpu_time_s, _json(run.features), run.censored)
                 for number, run in enumerate(trial.runs, 1)
             ],
         )
@@ -201,6 +202,7 @@ class Store:
                     energy_j=_number(run["energy_j"]),
                     cpu_time_s=_number(run["cpu_time_s"]),
                     features=_NUMBERS.validate_json(run["features"]),
+                    censored=bool(run["censored"]),
                 )
                 for run in runs
             ),

@@ -83,6 +83,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (session, number)
         ) WITHOUT ROWID""",
     ),
+    ("ALTER TABLE run ADD COLUMN censored INTEGER NOT NULL DEFAULT 0 CHECK (censored IN (0, 1))",),
 )
 VERSION = len(_MIGRATIONS)
 

@@ -96,27 +96,34 @@ class CommandWorkload:
         """
         return self._run()
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         """Runs under the setting that is applied now, after a moment in which it takes effect.
+
+        One that has lasted `give_up_s` is stopped, with every process of its group, and is the last.
 
         Raises:
             WorkloadError: when the command or its preparation fails.
             UsageError: when it cannot be started.
         """
         self._clock.sleep(_SETTLE_S)
-        return tuple(self._run() for _ in range(repeats))
+        runs: list[Run] = []
+        while len(runs) < repeats and not (runs and runs[-1].censored):
+            runs.append(self._run(give_up_s))
+        return tuple(runs)
 
-    def _run(self) -> Run:
+    def _run(self, give_up_s: float | None = None) -> Run:
         if self._prepare is not None:
             _expect_success(
                 self._start(("sh", "-c", self._prepare), lambda: None), f"--prepare {_short(self._prepare)}"
             )
         before = self._sample()
         readings = [self._sample_energy()]
-        completed = self._start(self._command, lambda: readings.append(self._sample_energy()))
-        readings.append(self._sample_energy())
+        completed = self._start(self._command, lambda: readings.append(self._sample_energy()), give_up_s)
+        if not completed.given_up:
+            # One that was given up has its last reading from before its end, which we made and may have waited for.
+            readings.append(self._sample_energy())
+            _expect_success(completed, _short(shlex.join(self._command)))
         after = self._sample()
-        _expect_success(completed, _short(shlex.join(self._command)))
         time_s = (completed.end_ns - completed.start_ns) / 1e9
         self._first_s = time_s if self._first_s is None else self._first_s
         self._shortest_s = min(self._shortest_s, time_s)
@@ -125,10 +132,13 @@ class CommandWorkload:
             energy_j=_energy_of_run_j(readings, time_s),
             cpu_time_s=completed.cpu_time_s,
             features=features_of(Interval.between(before, after)),
+            censored=completed.given_up,
         )
 
-    def _start(self, command: Sequence[str], tick: Callable[[], None]) -> Completed:
-        return self._runner.run(command, cwd=self._cwd, user=self._user, tick=tick, period_s=self._period_s)
+    def _start(self, command: Sequence[str], tick: Callable[[], None], give_up_s: float | None = None) -> Completed:
+        return self._runner.run(
+            command, cwd=self._cwd, user=self._user, tick=tick, period_s=self._period_s, give_up_s=give_up_s
+        )
 
 
 def _energy_of_run_j(readings: Sequence[Sample], time_s: float) -> float | None:

@@ -31,8 +31,8 @@ class PredictedWork:
         """One expected run."""
         return self.measure(1)[0]
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
-        """The median expectation, `repeats` times over: a prediction has no spread between runs."""
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
+        """The median expectation, `repeats` times over: a prediction has no spread between runs, and takes no time."""
         predicted = self._predict(self._effective())
         energy_j = None if predicted.energy_j is None else exp(predicted.energy_j.mean_log)
         return (Run(time_s=exp(predicted.time_s.mean_log), energy_j=energy_j),) * repeats

@@ -66,6 +66,7 @@ def refused(result: subprocess.CompletedProcess[str], status: int, *words: str) 
         (["tune", "--dry-run", "--knobs", "turbo", "--", "true"], 2, "turbo"),
         (["tune", "--dry-run", "--budget", "-3", "--", "true"], 2, "--budget"),
         (["tune", "--dry-run", "--max-slowdown", "fast", "--", "true"], 2, "max_slowdown"),
+        (["tune", "--dry-run", "--abandon", "--", "true"], 2, "slowdown bound"),
         (["tune", "--dry-run", "--objective", "speed", "--", "true"], 2, "--objective"),
         (["tune", "--dry-run", "--budget-time", "soon", "--", "true"], 2, "soon"),
     ],

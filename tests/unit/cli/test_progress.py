@@ -33,7 +33,7 @@ def stream(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
 
 def decision(status: TrialStatus = TrialStatus.OK) -> Any:
     setting = Setting(max=2)
-    runs = (Run(time_s=1.5, energy_j=20.0),)
+    runs = (Run(time_s=1.5, energy_j=20.0, censored=status is TrialStatus.CENSORED),)
     trial = Trial(setting=setting, requested=setting, runs=runs, reason=Reason.EXPLORE, status=status)
     return SimpleNamespace(trial=trial)
 
@@ -108,6 +108,12 @@ def test_what_a_dry_run_expects_is_no_line(monkeypatch: pytest.MonkeyPatch) -> N
     said = stream(monkeypatch, terminal=False)
     session(spoken=True, status=TrialStatus.PREDICTED)
     assert "explore" not in said.getvalue()
+
+
+def test_of_what_was_stopped_the_line_says_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = stream(monkeypatch, terminal=False)
+    session(spoken=True, status=TrialStatus.CENSORED)
+    assert said.getvalue().splitlines()[0] == "  1 explore       stopped after 1.5 s  max=2"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(8.0, "8 s"), (119.0, "119 s"), (600.0, "10 min"), (9000.0, "2.5 h")])

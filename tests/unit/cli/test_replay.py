@@ -117,6 +117,7 @@ def test_for_people_there_is_a_table(table: Path) -> None:
         (["--workload", "make"], "error: small has no workload 'make'", "hint: it has: stream, sort, short"),
         (["--workload", "short"], "error: short cannot be replayed: it has 4 settings", "hint: leave --workload out"),
         (["--max-slowdown", "-1"], "error: '-1' is not a share", "hint: "),
+        (["--abandon"], "error: to abandon probes needs a slowdown bound", "hint: add --max-slowdown"),
         (["--max-risk", "1"], "error: --max-risk 1 is no probability", "hint: "),
         (["--objective", "fps"], "error: ", "hint: "),
         (["--budget", "0"], "error: ", "hint: "),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
 import pytest
 
 from hwtune.cli import replay_run
+from hwtune.cli.replay_json import document
 from hwtune.cli.replay_machine import RowKnobs, RowWork
 from hwtune.cli.replay_progress import ReplayProgress
 from hwtune.cli.replay_run import Replayed, ReplayWish, replay_all
@@ -17,7 +20,7 @@ from hwtune.cli.replay_text import share_of_headroom
 from hwtune.domain.errors import PlannerError
 from hwtune.domain.knob import Setting
 from hwtune.domain.objective import Objective
-from hwtune.domain.trial import Reason
+from hwtune.domain.trial import Reason, TrialStatus
 from hwtune.host.fs import LinuxFS
 from hwtune.knobs.transaction import Transaction
 from hwtune.sim.table import MeasuredTable, parse_table
@@ -140,6 +143,39 @@ def test_the_rows_machine_is_put_back_and_knows_no_other_setting(table: Measured
         assert transaction.apply(Setting(cap=3)).outcomes[0].result == "already"
     assert knobs.effective() == workload.space.default
     assert not (tmp_path / "journal.json").exists()
+
+
+def test_a_row_that_is_too_slow_is_stopped_and_the_last(table: MeasuredTable) -> None:
+    """At a cap of 3 a run takes 11 s and 3 J, and in every second workload another one 11.5 s."""
+    for number, (give_up_s, times) in enumerate([(8.0, [8.0]), (11.25, [11.0, 11.25]), (11.5, [11.0, 11.5])]):
+        workload = table.workloads[1]
+        knobs = RowKnobs(workload.space)
+        knobs.write("cap", "3")
+        runs = RowWork(workload, knobs).measure(3, give_up_s)
+        assert [run.time_s for run in runs] == times, number
+        assert [run.censored for run in runs] == [False] * (len(runs) - 1) + [give_up_s < 11.5]
+        full_s = 11.0 if len(runs) == 1 else 11.5
+        assert runs[-1].energy_j == pytest.approx(3.0 * times[-1] / full_s)
+    single = table.workloads[0]
+    knobs = RowKnobs(single.space)
+    knobs.write("cap", "3")
+    assert len(RowWork(single, knobs).measure(3, 8.0)) == 1
+    assert len(RowWork(single, knobs).measure(3, 11.0)) == 3
+
+
+def test_probes_are_stopped_where_that_is_allowed(table: MeasuredTable) -> None:
+    """The default takes 2 s: at 20 % slowdown a probe is given up after 4 s."""
+    slow = wish(objective=Objective.ENERGY, max_slowdown=0.2)
+    for asked, censored in ((slow, False), (replace(slow, abandon=True), True)):
+        for each in run(table, asked):
+            default, *probes = [decision.trial for decision in each.session.decisions]
+            assert default.status is TrialStatus.OK
+            assert {trial.status is TrialStatus.CENSORED for trial in probes} == {censored}
+            printed = document(table, asked, [each], []).workloads[0].evaluated
+            entries = [json.loads(entry.model_dump_json(exclude_unset=True)) for entry in printed]
+            assert [entry.get("censored") for entry in entries] == [None, *[True if censored else None] * 3]
+            if censored:
+                assert [entry["measured"]["time_s"] for entry in entries[1:]] == pytest.approx([2 * default.time_s] * 3)
 
 
 @pytest.mark.parametrize(

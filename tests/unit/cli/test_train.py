@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import KnobSpace, RangeKnob, Setting
 from hwtune.domain.objective import Objective
 from hwtune.domain.problem import Problem
-from hwtune.domain.trial import Proposal, Reason, Run, Trial
+from hwtune.domain.trial import Proposal, Reason, Run, Trial, TrialStatus
 from hwtune.planner.prior_file import dumps, loads, shipped_prior
 from hwtune.store.database import Store
 from hwtune.store.records import Fingerprint
@@ -167,9 +168,11 @@ def fill(state: Path, name: str, **facts: Any) -> None:
             setting = Setting(max=level)
             proposal = Proposal(setting=setting, reason=Reason.EXPLORE)
             run = Run(time_s=2.4e6 / level, energy_j=30.0, features={"ipc": 1.0})
-            store.record_decision(
-                number, proposal, Trial(setting=setting, requested=setting, runs=(run, run), context={"ipc": 1.0}), None
-            )
+            trial = Trial(setting=setting, requested=setting, runs=(run, run), context={"ipc": 1.0})
+            store.record_decision(number, proposal, trial, None)
+        stopped = (Run(time_s=1.5, energy_j=9.0, censored=True),)
+        early = replace(trial, runs=stopped, status=TrialStatus.CENSORED)
+        store.record_decision(number, proposal, early, None)
 
 
 def test_sessions_of_the_store_are_learned_from(tmp_path: Path) -> None:
@@ -183,6 +186,7 @@ def test_sessions_of_the_store_are_learned_from(tmp_path: Path) -> None:
     assert [each["label"] for each in found["components"]] == ["mine (Chip 9)"]
     (source,) = store_sources(tmp_path / "hwtune.sqlite", simulated=True)
     assert (source.name, source.source) == ("laptop", "the local store, simulated")
+    assert {trial.status for trial in source.histories[0].trials} == {TrialStatus.OK}
     assert all(not run.features for trial in source.histories[0].trials for run in trial.runs)
 
 

@@ -42,6 +42,7 @@ def test_defaults_where_nothing_is_configured(tmp_path, monkeypatch):
     assert layered.config.paths.state_dir == Path("/var/lib/hwtune")
     assert layered.config.tune.objective is Objective.EDP
     assert layered.config.tune.on_exit == "restore"
+    assert layered.config.tune.abandon is False
     assert set(layered.origins) == set(KEYS)
     assert set(layered.origins.values()) == {"default"}
 

@@ -19,8 +19,8 @@ NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
-def run(*command: str, tick=lambda: None, cwd=None, user=None, period_s=0.01) -> Completed:
-    return LinuxRunner().run(command, cwd=cwd, user=user, tick=tick, period_s=period_s)
+def run(*command: str, tick=lambda: None, cwd=None, user=None, period_s=0.01, give_up_s=None) -> Completed:
+    return LinuxRunner().run(command, cwd=cwd, user=user, tick=tick, period_s=period_s, give_up_s=give_up_s)
 
 
 def shell(script: str, **options) -> Completed:
@@ -130,6 +130,38 @@ def test_whatever_ends_the_wait_ends_the_whole_group(tmp_path, ending, stubborn,
         shell(script, tick=tick)
     assert gone(wait_for(tmp_path / "shell"))
     assert gone(wait_for(tmp_path / "child"))
+
+
+@pytest.mark.parametrize("stubborn", [False, True], ids=["obedient", "ignores SIGTERM"])
+def test_what_takes_too_long_is_given_up_with_its_whole_group(tmp_path, stubborn, monkeypatch):
+    """Its time is that until we decided so; that, and a last tick, come before anybody is told to end."""
+    monkeypatch.setattr("hwtune.host.runner._PATIENCE_S", 0.2)
+    told = "" if stubborn else f"echo > {tmp_path}/told; exit"
+    script = f"""
+        sh -c 'trap "{told}" TERM; echo $$ > {tmp_path}/child; while :; do sleep 0.05; done' &
+        echo $$ > {tmp_path}/shell; wait"""
+    ticks = []
+    # The period is longer than the wait: the only tick is the last.
+    done = shell(
+        script,
+        tick=lambda: ticks.append((time.monotonic_ns(), (tmp_path / "told").exists())),
+        period_s=60.0,
+        give_up_s=1.0,
+    )
+    assert done.given_up
+    assert done.cpu_time_s is None
+    assert done.end_ns - done.start_ns >= 1_000_000_000
+    ((last_ns, too_late),) = ticks
+    assert done.end_ns <= last_ns and not too_late
+    assert gone(wait_for(tmp_path / "shell"))
+    assert gone(wait_for(tmp_path / "child"))
+    assert (tmp_path / "told").exists() is not stubborn
+
+
+def test_what_ends_in_time_is_not_given_up():
+    done = shell("exit 3", give_up_s=60.0)
+    assert (done.given_up, done.exit_status) == (False, 3)
+    assert done.cpu_time_s is not None
 
 
 def test_a_real_ctrl_c_reaches_us_and_not_the_command(tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ PROBLEM = Problem(space=SPACE, objective=Objective.ED2P, bound=Bound(max_slowdow
 TRIAL = Trial(
     setting=Setting(max=1, epp="power"),
     requested=Setting(max=2, epp="power"),
-    runs=(Run(time_s=1.5, energy_j=None, features={"ipc": 0.7}), Run(time_s=1.25, energy_j=0.1)),
+    runs=(Run(time_s=1.5, energy_j=None, features={"ipc": 0.7}), Run(time_s=1.25, energy_j=0.1, censored=True)),
     context={"llc": 1e-3},
     reason=Reason.EXPAND,
     status=TrialStatus.CENSORED,
@@ -95,6 +95,7 @@ def test_a_problem_without_donors_may_leave_them_out() -> None:
         ({"setting": {"max": 1, "epp": "power", "min": 1}}, "other knobs"),
         ({"runs": []}, "without a run"),
         ({"runs": [{"time_s": 0.0, "energy_j": 1.0}]}, "not positive"),
+        ({"status": "ok"}, "a run was stopped early, and the trial is ok"),
         ({"status": "lost"}, "problem.donors.0.trials.0.status"),
     ],
 )

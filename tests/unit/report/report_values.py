@@ -9,7 +9,7 @@ from pathlib import Path
 from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob, Setting
 from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Problem
-from hwtune.domain.trial import LogNormal, Prediction, Proposal, Reason, Run, Trial
+from hwtune.domain.trial import LogNormal, Prediction, Proposal, Reason, Run, Trial, TrialStatus
 from hwtune.store.database import Store
 from hwtune.store.records import Fingerprint
 from hwtune.workload.verdict import judge
@@ -74,10 +74,12 @@ def write_session(
     verified: bool = True,
     gain: float = 1.0,
     never_run: Setting | None = None,
+    give_up_s: float | None = None,
 ) -> int:
     """Write a session of so many steps.
 
-    `gain` is a factor on the energy of the receipt's chosen arm; `never_run` is recommended at the end, unmeasured.
+    `gain` is a factor on the energy of the receipt's chosen arm; `never_run` is recommended at the end, unmeasured;
+    runs longer than `give_up_s` were stopped then.
     """
     with Store(path, now_s=lambda: 1_800_000_000.0) as store:
         number = store.begin_session(machine, verb="tune", workload=workload, argv=(), problem=problem)
@@ -86,11 +88,14 @@ def write_session(
             setting = Setting({"epp": epp, "max": mhz * 1000})
             run = run_of(setting, energy)
             value = problem.objective.value_of(run.time_s, run.energy_j)
-            best = (value, setting) if best is None or value < best[0] else best
+            early = give_up_s is not None and run.time_s > give_up_s
+            best = (value, setting) if best is None or (value < best[0] and not early) else best
+            runs = (_stopped(run, give_up_s),) if give_up_s is not None and early else (run, run, run)
+            status = TrialStatus.CENSORED if early else TrialStatus.OK
             store.record_decision(
                 number,
                 proposal(setting, reason, energy=energy, off=(-1) ** index * 0.3 / (index + 1)),
-                Trial(setting=setting, requested=setting, runs=(run, run, run), reason=reason),
+                Trial(setting=setting, requested=setting, runs=runs, reason=reason, status=status),
                 proposal(never_run if never_run and index == steps - 1 else best[1], Reason.VERIFY, energy=energy),
             )
         verdict = None
@@ -108,6 +113,11 @@ def write_session(
             }
         store.end_session(number, "budget" if verdict is None else "gain proven", verdict)
     return number
+
+
+def _stopped(run: Run, after_s: float) -> Run:
+    energy_j = None if run.energy_j is None else run.energy_j * after_s / run.time_s
+    return replace(run, time_s=after_s, energy_j=energy_j, censored=True)
 
 
 def _noisy(run: Run, factor: float, energy_factor: float = 1.0) -> Run:

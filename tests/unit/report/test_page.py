@@ -141,6 +141,15 @@ def test_the_recommendation_is_followed_by_its_measured_objective(store):
     assert [dot.number for dot in dots if dot.default] == [1]
 
 
+def test_a_run_that_was_stopped_is_in_the_table_and_on_no_plot(store):
+    text = document(store, give_up_s=2.9)
+    assert text.count(">stopped after 2.90 s<") == 2
+    assert "at least 36.0" in text
+    assert "2 of 7 decisions" in text
+    assert outline(text).points == 5 + 5 + 4 + 4
+    assert outline(picture(view_of(load_session(store, None)))).points == 5 + 5
+
+
 def test_a_chosen_setting_that_only_the_receipt_ran(store):
     setting = Setting({"epp": "power", "max": 2300000})
     view = view_of(load_session(store, write_session(store, never_run=setting)))

@@ -83,6 +83,26 @@ def test_why_tells_inside_from_outside(store):
     assert run("why", "1").count("predicted") == 0
 
 
+def test_why_says_when_a_run_was_stopped(store):
+    """A lower bound is outside what was predicted for certain where it is above, and never inside for certain."""
+    write_session(store, give_up_s=4.35)
+    text = run("why", "2")
+    time, energy = (next(line for line in text.splitlines() if line.startswith(word)) for word in ("time", "energy"))
+    assert time.endswith("), stopped after 4.35 s")
+    assert energy.endswith("measured at least 54.0 J: OUTSIDE the 90 % interval")
+    document = json.loads(run("why", "2", "--json"))
+    assert document["stopped_after_s"] == 4.35
+    assert [figure["inside"] for figure in document["figures"]] == [None, False]
+    assert json.loads(run("why", "4", "--json"))["stopped_after_s"] is None
+
+
+def test_the_list_says_when_runs_were_stopped(store):
+    write_session(store, give_up_s=2.9)
+    listed = run("why").splitlines()[2:9]
+    assert [line.split()[0] for line in listed if "stopped after 2.90 s" in line] == ["2", "3"]
+    assert {line.index("epp power") for line in listed if "epp power" in line} == {37}
+
+
 def test_why_as_json(store):
     write_session(store)
     document = json.loads(run("why", "2", "--json"))

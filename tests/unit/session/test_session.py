@@ -28,6 +28,7 @@ class Machine:
     def __init__(self, *, ceiling: int = 8, fails_at: int | None = None) -> None:
         self.max = 8
         self.applied: list[int] = []
+        self.patience: list[tuple[int, float | None]] = []
         self._ceiling = ceiling
         self._fails_at = fails_at
         self._noise = 0
@@ -40,13 +41,17 @@ class Machine:
     def warm_up(self) -> Run:
         return self.measure(1)[0]
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         if self.max == self._fails_at:
             raise WorkloadError("make failed")
+        self.patience.append((self.max, give_up_s))
         self._noise += 1
         shake = 1.0 + 0.001 * (self._noise % 3)
         time_s = 8 / self.max * shake
-        return (Run(time_s=time_s, energy_j=(1.0 + (self.max / 4) ** 3) * time_s),) * repeats
+        power_w = 1.0 + (self.max / 4) ** 3
+        if give_up_s is not None and time_s > give_up_s:
+            return (Run(time_s=give_up_s, energy_j=power_w * give_up_s, censored=True),)
+        return (Run(time_s=time_s, energy_j=power_w * time_s),) * repeats
 
 
 class Script:
@@ -93,7 +98,13 @@ def session(machine: Machine, planner: Script, *, objective: Objective = Objecti
         transaction=machine,  # type: ignore[arg-type]
         work=machine,
         planner=planner,
-        budget=Budget(evaluations=more.get("evaluations", 4), runs=2, verify_blocks=2, until_ns=more.get("until_ns")),
+        budget=Budget(
+            evaluations=more.get("evaluations", 4),
+            runs=2,
+            verify_blocks=2,
+            until_ns=more.get("until_ns"),
+            abandon=more.get("abandon", False),
+        ),
         now_ns=lambda: len(machine.applied),
         watcher=more.get("watcher", Notes()),
     )
@@ -190,8 +201,8 @@ def test_a_command_that_fails_ends_the_session() -> None:
 class Blind(Machine):
     """A meter too slow for the work."""
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
-        return tuple(Run(time_s=run.time_s, energy_j=None) for run in super().measure(repeats))
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
+        return tuple(Run(time_s=run.time_s, energy_j=None) for run in super().measure(repeats, give_up_s))
 
 
 def test_a_run_without_an_energy_figure_is_no_ground_for_an_energy_objective() -> None:
@@ -216,3 +227,93 @@ def test_predictions_are_never_learned_from_nor_verified() -> None:
     assert it.expected is not None
     assert it.verify() is None
     assert it.stopped == "nothing measured"
+
+
+def test_a_probe_far_beyond_the_bound_is_stopped_and_what_it_told_is_kept() -> None:
+    """The default takes 1.002 s; 20 % slower is allowed, five times that is 2.004 s. At 4 it takes 2 s, at 3 2.67 s."""
+    machine, planner = Machine(), Script(4, 3, 8, 6)
+    it = session(machine, planner, evaluations=5, abandon=True, max_slowdown=0.2)
+    it.explore()
+    limit = pytest.approx(2.004)
+    assert machine.patience == [(8, None), (8, None), (4, limit), (3, limit), (8, None), (6, limit)]
+    assert [decision.trial.status for decision in it.decisions] == [
+        TrialStatus.OK, TrialStatus.OK, TrialStatus.CENSORED, TrialStatus.OK, TrialStatus.OK,
+    ]  # fmt: skip
+    (run,) = it.decisions[2].trial.runs
+    assert run.censored and run.time_s == limit
+    assert planner.asked == [1, 2, 3, 4], "it counts as known"
+
+
+@pytest.mark.parametrize(("abandon", "max_slowdown"), [(False, 0.2), (True, None)])
+def test_nothing_is_stopped_unless_it_is_allowed_and_bounded(abandon: bool, max_slowdown: float | None) -> None:
+    machine = Machine()
+    it = session(machine, Script(1, 2), abandon=abandon, max_slowdown=max_slowdown)
+    it.explore()
+    assert {patience for _, patience in machine.patience} == {None}
+    assert {decision.trial.status for decision in it.decisions} == {TrialStatus.OK}
+
+
+def test_the_receipt_is_measured_to_its_end() -> None:
+    machine = Machine()
+    it = session(machine, Script(4), evaluations=2, abandon=True, max_slowdown=0.3)
+    it.explore()
+    assert it.chosen == Setting(max=4)
+    before = len(machine.patience)
+    assert it.verify() is not None
+    assert machine.patience[before:] == [(arm, None) for arm in (8, 4, 4, 8, 8, 4, 4, 8)]
+
+
+def test_what_the_kernel_makes_the_default_of_is_measured_to_its_end() -> None:
+    machine = Machine()
+    space = KnobSpace(knobs=(*SPACE.knobs, RangeKnob(name="other", role="other", unit="", low=1, high=2, default=1)))
+    it = session(machine, Script(8), evaluations=2, abandon=True, max_slowdown=0.2)
+    it.problem = replace(it.problem, space=space)
+    it.explore()
+    asked, effective = it.decisions[1].trial.requested, it.decisions[1].trial.setting
+    assert asked != effective == space.default
+    assert machine.patience[-1] == (8, None)
+
+
+class Reckless(Script):
+    """Recommends what was measured last."""
+
+    def recommend(self, problem: Problem, trials: Sequence[Trial]) -> Proposal:
+        return Proposal(setting=trials[-1].requested, reason=Reason.EXPLOIT)
+
+
+def test_what_was_stopped_is_never_chosen() -> None:
+    it = session(Machine(), Reckless(6, 2, 1), abandon=True, max_slowdown=0.2)
+    it.explore()
+    assert [decision.recommended.setting["max"] for decision in it.decisions] == [8, 6, 6, 6]
+    assert it.chosen == Setting(max=6)
+    it = session(Machine(), Reckless(2), evaluations=2, abandon=True, max_slowdown=0.2)
+    it.explore()
+    assert it.chosen == SPACE.default
+
+
+class Disturbed(Machine):
+    """The fourth time that it is asked, something keeps it busy."""
+
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
+        runs = super().measure(repeats, give_up_s)
+        return runs if len(self.patience) < 4 else (Run(time_s=give_up_s or 9.9, energy_j=9.9, censored=True),)
+
+
+def test_what_once_ran_to_its_end_may_be_chosen_after_all() -> None:
+    """One disturbed run of a second look is for the model to judge."""
+    it = session(Disturbed(), Reckless(6, 6), evaluations=3, abandon=True, max_slowdown=0.4)
+    it.explore()
+    statuses = [decision.trial.status for decision in it.decisions]
+    assert statuses == [TrialStatus.OK, TrialStatus.OK, TrialStatus.CENSORED]
+    assert it.chosen == Setting(max=6)
+
+
+def test_what_was_recommended_before_it_was_stopped_is_chosen_no_more() -> None:
+    class Eager(Script):
+        def recommend(self, problem: Problem, trials: Sequence[Trial]) -> Proposal:
+            return Proposal(setting=Setting(max=2), reason=Reason.EXPLOIT)
+
+    it = session(Machine(), Eager(4, 2), evaluations=3, abandon=True, max_slowdown=0.2)
+    it.explore()
+    assert [decision.recommended.setting["max"] for decision in it.decisions] == [2, 2, 8]
+    assert it.kept == SPACE.default

@@ -54,7 +54,7 @@ class Machine:
     def warm_up(self) -> Run:
         return self.run()
 
-    def measure(self, repeats: int) -> tuple[Run, ...]:
+    def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         return tuple(self.run() for _ in range(repeats))
 
     def run(self) -> Run:

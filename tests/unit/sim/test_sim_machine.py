@@ -17,8 +17,8 @@ def machine_of(tmp_path, name="laptop", workload="compute", seed=0, noise=0.0):
     return SimulatedMachine(name, workload=workload, seed=seed, run_dir=tmp_path, noise=noise)
 
 
-def run(machine, tick=lambda: None, period_s=0.5):
-    return machine.host.runner.run(["anything"], cwd=None, user=None, tick=tick, period_s=period_s)
+def run(machine, tick=lambda: None, period_s=0.5, give_up_s=None):
+    return machine.host.runner.run(["anything"], cwd=None, user=None, tick=tick, period_s=period_s, give_up_s=give_up_s)
 
 
 def energy_uj(files):
@@ -77,6 +77,27 @@ def test_a_run_without_noise_is_what_is_true(tmp_path, name, workload, setting):
     time_s, energy_j = machine.true(setting)
     assert (done.end_ns - done.start_ns) / 1e9 == pytest.approx(time_s, rel=0.01)
     assert (energy_uj(files) - before) / 1e6 == pytest.approx(energy_j, rel=0.01)
+
+
+def test_a_run_is_given_up_at_its_time_on_the_virtual_clock(tmp_path):
+    machine = machine_of(tmp_path)
+    files, clock = machine.host.files, machine.host.clock
+    time_s, energy_j = machine.true({})
+    ticks, before = [], energy_uj(files)
+    done = run(machine, lambda: ticks.append((clock.monotonic_ns(), energy_uj(files))), 0.4 * time_s, 0.5 * time_s)
+    assert done.given_up
+    assert (done.end_ns - done.start_ns) / 1e9 == pytest.approx(0.5 * time_s, abs=1e-5)
+    assert clock.monotonic_ns() == done.end_ns
+    assert [t_ns - done.start_ns for t_ns, _ in ticks] == pytest.approx([0.4e9 * time_s, 0.5e9 * time_s], abs=1e4)
+    assert 0.3 * energy_j < (ticks[-1][1] - before) / 1e6 < 0.7 * energy_j
+    # Nothing of it goes on: the machine falls to rest, and the next run is a whole one.
+    clock.sleep(60.0)
+    idle = energy_uj(files)
+    clock.sleep(10.0)
+    assert (energy_uj(files) - idle) / 1e6 / 10.0 < 0.5 * energy_j / time_s
+    whole = run(machine, give_up_s=2.0 * time_s)
+    assert not whole.given_up
+    assert (whole.end_ns - whole.start_ns) / 1e9 == pytest.approx(time_s, rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "low_w", "high_w"), [("laptop", 15, 45), ("server", 100, 300), ("biglittle", 2, 10)])

@@ -108,8 +108,6 @@ def test_a_dry_run_is_not_stored(path):
         with pytest.raises(StoreError, match="not a measurement"):
             store.record_decision(session, DEFAULT, replace(TRIAL, status=TrialStatus.PREDICTED), None)
         assert store.decisions(session) == ()
-        store.record_decision(session, DEFAULT, replace(TRIAL, status=TrialStatus.CENSORED), None)
-        assert store.trials()[0].trial.status is TrialStatus.CENSORED
 
 
 def test_a_decision_is_stored_whole_or_not_at_all(path, monkeypatch):

@@ -66,6 +66,7 @@ class Machine:
         user: str | None,
         tick: Callable[[], None],
         period_s: float,
+        give_up_s: float | None = None,
     ) -> Completed:
         self.started.append((tuple(command), cwd, user))
         duration_ms = (
@@ -73,16 +74,23 @@ class Machine:
         )
         start_ns = self.now_ns
         end_ns = start_ns + duration_ms * MS
+        given_up = give_up_s is not None and duration_ms > give_up_s * 1000
+        if given_up:
+            end_ns = start_ns + round(give_up_s * 1e9)
         while self.now_ns + round(period_s * 1e9) < end_ns:
             self.now_ns += round(period_s * 1e9)
             tick()
-        self.now_ns = max(self.now_ns, end_ns)
+        self.now_ns = ended_ns = max(self.now_ns, end_ns)
+        if given_up:
+            tick()
+            self.now_ns += 2000 * MS  # it takes its time to end
         return Completed(
-            exit_status=self.statuses.get(command[0], 0),
+            exit_status=143 if given_up else self.statuses.get(command[0], 0),
             start_ns=start_ns,
-            end_ns=self.now_ns,
+            end_ns=ended_ns,
             cpu_time_s=0.5,
             stderr_tail=self.stderr,
+            given_up=given_up,
         )
 
 
@@ -186,6 +194,33 @@ def test_a_script_of_many_lines_is_told_in_one():
     with pytest.raises(WorkloadError) as caught:
         workload(machine, command=("bash", "-c", "echo one\n" * 50)).warm_up()
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 120
+
+
+def test_what_takes_too_long_is_abandoned_and_not_failed():
+    """Its energy is that of its time, though ending it takes two seconds more; there is no further repeat."""
+    machine = Machine(runs_ms=(1000, 9000, 1000))
+    work = workload(machine, prepare="make clean")
+    first, second = work.measure(3, give_up_s=4.0)
+    assert (first.time_s, first.censored) == (1.0, False)
+    assert (second.time_s, second.censored) == (pytest.approx(4.0, abs=0.11), True)
+    assert second.energy_j == pytest.approx(10.0 * second.time_s, rel=0.01)
+    (third,) = work.measure(1, give_up_s=4.0)
+    assert not third.censored
+    # Every run is prepared, and preparing has all the time it takes: 5 s here.
+    assert [command[0] for command, _, _ in machine.started] == ["sh", "make"] * 3
+    assert work.warnings == ()
+
+
+def test_what_is_as_slow_as_may_be_is_not_abandoned():
+    (run,) = workload(Machine(runs_ms=(1000,))).measure(1, give_up_s=1.0)
+    assert (run.time_s, run.censored) == (1.0, False)
+
+
+def test_a_command_that_fails_in_time_has_failed():
+    machine = Machine()
+    machine.statuses = {"make": 143}
+    with pytest.raises(WorkloadError, match="SIGTERM"):
+        workload(machine).measure(1, give_up_s=4.0)
 
 
 def test_an_empty_command_is_a_usage_error():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import KnobSpace
-from hwtune.domain.trial import Trial
+from hwtune.domain.trial import Trial, TrialStatus
 from hwtune.planner.prior_file import SourceEntry
 from hwtune.planner.protocol import HistoryMessage, trial_message
 from hwtune.sim.table import read_table
@@ -137,7 +137,8 @@ def store_sources(path: Path, *, simulated: bool) -> list[Source]:
         machine, workload, space = sessions[number].machine, sessions[number].workload, sessions[number].problem.space
         if not (machine.energy_source or "").startswith("emulated"):
             kind = f"{machine.name} ({machine.cpu_model})" if machine.cpu_model else machine.name
-            whole = [trial for trial in own if trial.setting.keys() == set(space.names)]
+            ended = [trial for trial in own if trial.status is TrialStatus.OK]  # a lower bound is no figure
+            whole = [trial for trial in ended if trial.setting.keys() == set(space.names)]
             machines[machine].append(_history(workload, kind, workload, space, whole))
     by_kind: dict[str, list[HistoryMessage]] = defaultdict(list)
     for histories in machines.values():

@@ -157,14 +157,20 @@ def store_sources(path: Path, *, simulated: bool) -> list[Source]:
 
 
 def _history(label: str, kind: str, group: str, space: KnobSpace, trials: Sequence[Trial]) -> HistoryMessage:
-    """Features stay behind, and so does the list of what is on offer: nothing is learned from either."""
+    """Without what teaches nothing: the list of what is on offer, what was sensed elsewhere than at the default."""
     return HistoryMessage(
         label=label,
         kind=kind,
         group=group,
         space=replace(space, allowed=None),
         trials=tuple(
-            trial_message(replace(trial, context={}, runs=tuple(replace(run, features={}) for run in trial.runs)))
+            trial_message(
+                replace(
+                    trial,
+                    context=trial.context if trial.setting == space.default else {},
+                    runs=tuple(replace(run, features={}) for run in trial.runs),
+                )
+            )
             for trial in trials
         ),
     )

@@ -14,7 +14,7 @@ with W = (I + 11ᵀ)^-½ and WRW = QΛQᵀ it is diagonal in the rows QᵀW.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from hwtune.domain.knob import KnobSpace, Role
 from hwtune.domain.trial import Trial
+from hwtune.model.context import learn_context
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.features import Features, signature
 from hwtune.model.fit import adam
@@ -70,7 +71,8 @@ class History:
 class _Rows:
     """A history as numbers: u `(n, knobs)`, features `(n, p)`, log time and power relative to the default `(n, 2)`.
 
-    Where no power was measured `y` is zero and `powered` false. `level` is log power in W at the default.
+    Where no power was measured `y` is zero and `powered` false. `level` is log power in W at the default, `sensed` what
+    was sensed there.
     """
 
     u: Tensor
@@ -79,6 +81,7 @@ class _Rows:
     powered: bool
     group: str
     level: float
+    sensed: Mapping[str, float]
 
 
 def teaches(history: History) -> bool:
@@ -151,7 +154,9 @@ def _rows(history: History) -> _Rows | None:
         keep = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:ROWS].sort().values
         x, y = x[keep], y[keep]
     features = Features(encoding)
-    return _Rows(features.logs(x), features(x), y.nan_to_num(0.0), powered, history.group, seen.level[1].item())
+    return _Rows(
+        features.logs(x), features(x), y.nan_to_num(0.0), powered, history.group, seen.level[1].item(), seen.sensed
+    )
 
 
 class _Kind:
@@ -164,6 +169,7 @@ class _Kind:
     def __init__(self, label: str, roles: tuple[Role, ...], histories: Sequence[_Rows]) -> None:
         self._label, self._roles = label, roles
         self._groups = [each.group for each in histories]
+        self._sensed = [each.sensed for each in histories]
         self._levels = [each.level if each.powered else None for each in histories]
         self._mask = torch.stack([_padded(_measured(each), histories) for each in histories])  # N, n, 2
         scale = tensor([LENGTHS.get(role, LENGTH) for role in roles])
@@ -179,19 +185,21 @@ class _Kind:
         at, hyper = _LOG_LENGTHS.index(0.0), tensor(_CENTRE)
         mean, covariance = torch.zeros(len(self._broad), dtype=torch.float64), self._broad
         for turn in range(_ROUNDS):
-            mean, covariance, own, within = self._expectation_maximisation(mean, covariance, hyper, at)
+            mean, covariance, own, within, gram = self._expectation_maximisation(mean, covariance, hyper, at)
             if turn + 1 < _ROUNDS:
                 at, hyper = self._hyperparameters(mean, covariance, hyper)
         groups = list(dict.fromkeys(self._groups))
         if not 2 <= len(groups) <= MOST_GROUPS:
             groups = []
-        kinds = [(self._label, mean, covariance, KIND_WEIGHT if groups else 1.0, self._level())]
+        context = learn_context(self._sensed, own - mean, gram)
+        kinds = [(self._label, mean, covariance, KIND_WEIGHT if groups else 1.0, self._level(), context)]
         kinds += [
             (
                 f"{self._label}/{group}",
                 *self._group(group, own, within, covariance),
                 (1.0 - KIND_WEIGHT) / len(groups),
                 self._level(group),
+                None,
             )
             for group in groups
         ]
@@ -206,8 +214,9 @@ class _Kind:
                 amplitude=hyper[2:].exp(),
                 length=math.exp(_LOG_LENGTHS[at]),
                 level=level,
+                context=context,
             )
-            for label, centre, spread, weight, level in kinds
+            for label, centre, spread, weight, level, context in kinds
         )
 
     def _level(self, group: str | None = None) -> Level | None:
@@ -235,8 +244,8 @@ class _Kind:
 
     def _expectation_maximisation(
         self, mean: Tensor, covariance: Tensor, hyper: Tensor, at: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean and covariance over histories; each history's own posterior mean `(N, 2p)` and covariance."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Mean and covariance over histories; each history's own posterior mean `(N, 2p)` and covariance; ΦᵀC⁻¹Φ."""
         gram, pull, _ = (each[0] for each in self._told(hyper.unsqueeze(0), slice(at, at + 1)))
         counts = tensor([self._groups.count(group) for group in self._groups])
         weight = counts.rsqrt()
@@ -249,7 +258,7 @@ class _Kind:
             apart = own - mean
             spread = (weight.view(-1, 1, 1) * within).sum(0) + (weight.unsqueeze(-1) * apart).T @ apart
             covariance = _symmetric((spread + self._broad) / (total + 1.0))
-        return mean, covariance, own, within
+        return mean, covariance, own, within, gram.mean(0)
 
     def _hyperparameters(self, mean: Tensor, covariance: Tensor, start: Tensor) -> tuple[int, Tensor]:
         """The most probable length (its index) and log roughness and amplitude `(4)`, given mean and covariance."""

@@ -9,12 +9,14 @@ them (`mixture.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from hwtune.domain.knob import Role
+from hwtune.model.context import Context
 from hwtune.model.encoding import tensor
 from hwtune.model.features import names, own
 
@@ -33,6 +35,7 @@ class Component:
         amplitude: deviation of the smooth residual, in log time and log power `(2)`.
         length: its length scale, in units of each role's usual one.
         level: what its work draws at the default, or None where that was told too seldom.
+        context: which of its histories present work is like, or None where likeness tells nothing.
     """
 
     label: str
@@ -44,6 +47,14 @@ class Component:
     amplitude: Tensor
     length: float
     level: Level | None = None
+    context: Context | None = None
+
+    def given(self, sensed: Mapping[str, float]) -> Component:
+        """The component of work in which this was sensed at the default."""
+        if self.context is None:
+            return self
+        mean, covariance = self.context.given(self.mean, self.covariance, sensed)
+        return replace(self, mean=mean, covariance=covariance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +115,7 @@ def _widened(component: Component, weight: float) -> Component:
         roughness=_ROUGHER * component.roughness,
         amplitude=_ROUGHER * component.amplitude,
         level=None,
+        context=None,
     )
 
 

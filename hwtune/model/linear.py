@@ -36,6 +36,7 @@ class LearnedPosterior:
 
     def __init__(self, components: tuple[Component, ...], encoding: Encoding, seen: Observations) -> None:
         self.components, self.seen = components, seen
+        components = tuple(component.given(seen.sensed) for component in components)
         self._features = Features(encoding)
         lengths = tensor([LENGTHS.get(role, LENGTH) for role in components[0].roles])
         self._lengths = tensor([c.length for c in components]).unsqueeze(-1) * lengths  # (k, knobs)

@@ -9,13 +9,15 @@ drawn towards the one that all share.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from hwtune.domain.trial import Trial, TrialStatus
+from hwtune.model.context import POWER
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.prior import NOISE_FLOOR, NOISE_RUNS, NOISE_SD
 
@@ -37,6 +39,7 @@ class Observations:
         run_sd: deviation of one run in log time and log power, as far as all trials tell `(2)`.
         cut: which trials were cut short: their time is above what `y` says (`n`, bool).
         level: log time and log power around which `y` is centred (`2`).
+        sensed: what was sensed at the default beside time and energy, its mean power among it.
     """
 
     x: Tensor
@@ -46,6 +49,7 @@ class Observations:
     run_sd: Tensor
     cut: Tensor
     level: Tensor
+    sensed: Mapping[str, float]
 
     def only(self, kept: Tensor) -> Observations:
         """The same of some trials, by index or mask."""
@@ -77,7 +81,16 @@ def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
     default = encoding.at_default(x)
     level = (whole[default] if default.any() else whole).nanmean(0).nan_to_num()
     runs = tensor([len(trial.runs) for trial in told])
-    return Observations(x=x, y=y - level, noise=noise, runs=runs, run_sd=run_sd, cut=cut, level=level)
+    sensed = _sensed([trial for trial, here in zip(told, default.tolist(), strict=True) if here])
+    if whole[default, 1].isfinite().any():
+        sensed[POWER] = math.exp(level[1].item())
+    return Observations(x=x, y=y - level, noise=noise, runs=runs, run_sd=run_sd, cut=cut, level=level, sensed=sensed)
+
+
+def _sensed(trials: Sequence[Trial]) -> dict[str, float]:
+    """The features that all of these trials have, averaged."""
+    common = set.intersection(*(set(trial.context) for trial in trials)) if trials else set()
+    return {name: fmean(trial.context[name] for trial in trials) for name in sorted(common)}
 
 
 def _figures(trial: Trial) -> Tensor:

@@ -6,6 +6,7 @@ Of the planner process, like `worker.py`: it imports torch.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,17 +16,19 @@ from torch import Tensor
 from hwtune.domain.knob import KnobSpace, Setting
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Run, Trial
+from hwtune.model.context import Context
 from hwtune.model.encoding import tensor
 from hwtune.model.features import names
 from hwtune.model.learn import History, learn, teaches
 from hwtune.model.learned import Component, Level
-from hwtune.planner.prior_file import ComponentEntry, loads, rounded, shipped_prior
+from hwtune.planner.prior_file import ComponentEntry, ContextEntry, loads, rounded, shipped_prior
 from hwtune.planner.protocol import Answer, HistoryMessage, LearnRequest, trial_of
 
 _OWN = 5.0  # weight of what was learned on this machine, against each kind of another one
 
 _Runs = tuple[tuple[float, float | None], ...]
-_Figures = tuple[tuple[str, tuple[tuple[Setting, _Runs], ...]], ...]
+_Sensed = tuple[tuple[str, float], ...]
+_Figures = tuple[tuple[str, tuple[tuple[Setting, _Runs, _Sensed], ...]], ...]
 
 
 @lru_cache(maxsize=2)
@@ -60,7 +63,13 @@ def donated(problem: Problem) -> tuple[Component, ...]:
     They were measured on the very machine, so beforehand they are worth more than any kind of another one.
     """
     figures = tuple(
-        (donor.label, tuple((t.setting, tuple((r.time_s, r.energy_j) for r in t.runs)) for t in donor.trials))
+        (
+            donor.label,
+            tuple(
+                (t.setting, tuple((r.time_s, r.energy_j) for r in t.runs), tuple(t.context.items()))
+                for t in donor.trials
+            ),
+        )
         for donor in problem.donors
     )
     return _learned_of(replace(problem.space, allowed=None), figures) if figures else ()
@@ -75,8 +84,13 @@ def _learned_of(space: KnobSpace, figures: _Figures) -> tuple[Component, ...]:
             group=re.split("[/@]", label)[0],
             space=space,
             trials=tuple(
-                Trial(setting=at, requested=at, runs=tuple(Run(time_s=t, energy_j=e) for t, e in runs))
-                for at, runs in trials
+                Trial(
+                    setting=at,
+                    requested=at,
+                    runs=tuple(Run(time_s=t, energy_j=e) for t, e in runs),
+                    context=dict(sensed),
+                )
+                for at, runs, sensed in trials
             ),
         )
         for label, trials in figures
@@ -86,20 +100,17 @@ def _learned_of(space: KnobSpace, figures: _Figures) -> tuple[Component, ...]:
 
 def component_of(entry: ComponentEntry) -> Component:
     """A component from its written form."""
-    size = len(entry.mean)
-    covariance = torch.zeros(size, size, dtype=torch.float64)
-    for index, row in enumerate(entry.covariance):
-        covariance[index, : index + 1] = covariance[: index + 1, index] = tensor(row)
     return Component(
         label=entry.label,
         roles=entry.roles,
         weight=entry.weight,
         mean=tensor(entry.mean),
-        covariance=covariance,
+        covariance=_whole(entry.covariance),
         roughness=tensor(entry.roughness),
         amplitude=tensor(entry.amplitude),
         length=entry.length,
         level=Level(mean=entry.level[0], sd=entry.level[1]) if entry.level else None,
+        context=_context_of(entry.context) if entry.context else None,
     )
 
 
@@ -109,7 +120,6 @@ def entry_of(component: Component) -> ComponentEntry:
     Raises:
         ValueError: it has numbers that a prior file does not hold.
     """
-    size = len(component.mean)
     return ComponentEntry.model_validate(
         {
             "label": component.label,
@@ -117,13 +127,48 @@ def entry_of(component: Component) -> ComponentEntry:
             "weight": rounded(component.weight),
             "features": names(component.roles),
             "mean": _numbers(component.mean),
-            "covariance": tuple(_numbers(component.covariance[index, : index + 1]) for index in range(size)),
+            "covariance": _triangle(component.covariance),
             "roughness": _numbers(component.roughness),
             "amplitude": _numbers(component.amplitude),
             "length": rounded(component.length),
             "level": (round(component.level.mean, 2), round(component.level.sd, 3)) if component.level else None,
+            "context": _context_entry(component.context) if component.context else None,
         }
     )
+
+
+def _context_of(entry: ContextEntry) -> Context:
+    return Context(
+        names=entry.names,
+        scale=tensor(entry.scale),
+        centre=tensor(entry.centre),
+        spread=tensor(entry.spread),
+        slopes=tensor(entry.slopes),
+        doubt=_whole(entry.doubt),
+        share=entry.share,
+    )
+
+
+def _context_entry(context: Context) -> dict[str, object]:
+    return {
+        "names": context.names,
+        **{part: _numbers(getattr(context, part)) for part in ("scale", "centre", "spread")},
+        "slopes": tuple(map(_numbers, context.slopes)),
+        "doubt": _triangle(context.doubt),
+        "share": context.share,
+    }
+
+
+def _whole(triangle: Sequence[Sequence[float]]) -> Tensor:
+    """A symmetric matrix from its lower triangle."""
+    matrix = torch.zeros(len(triangle), len(triangle), dtype=torch.float64)
+    for index, row in enumerate(triangle):
+        matrix[index, : index + 1] = matrix[: index + 1, index] = tensor(row)
+    return matrix
+
+
+def _triangle(matrix: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(_numbers(matrix[index, : index + 1]) for index in range(len(matrix)))
 
 
 def _numbers(row: Tensor) -> tuple[float, ...]:

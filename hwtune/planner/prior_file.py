@@ -6,11 +6,11 @@
      "made": {"hwtune": "0.1.0", "command": "hwtune train …", "date": "2026-01-31"},
      "components": [{"label": "stamp", "roles": ["frequency"], "weight": 1.0, "features": ["frequency.0", …],
                      "mean": […], "covariance": [[…], …], "roughness": [0.01, 0.01], "amplitude": [0.03, 0.03],
-                     "length": 1.0, "level": [5.62, 0.03]}]}
+                     "length": 1.0, "level": [5.62, 0.03], "context": null}]}
 
 `mean` and the lower triangle `covariance` are of the features' worth for log time, then for log power; `level` is mean
-and deviation of log power in W at the default, or null. Everything is checked before any of it is used; docs/prior.md
-describes the form.
+and deviation of log power in W at the default, or null; `context` what likeness of work tells, or null. Everything is
+checked before any of it is used; docs/prior.md describes the form.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from hwtune.domain.errors import UsageError
 VERSION: Final = 1
 MAX_BYTES: Final = 1 << 20
 MAX_COMPONENTS: Final = 64
+MAX_SENSED: Final = 200
 FILE_NAME: Final = "prior.json"
 """In the state directory; the file beside this module is the one that ships."""
 
@@ -39,6 +40,7 @@ Word = Annotated[str, Field(max_length=500)]
 Coefficient = Annotated[float, Field(ge=-1e6, le=1e6)]
 Covariance = Annotated[float, Field(ge=-1e12, le=1e12)]
 Deviation = Annotated[float, Field(ge=0.0, le=100.0)]
+Scale = Annotated[float, Field(ge=1e-12, le=1e30)]
 
 
 class _Part(BaseModel):
@@ -73,6 +75,31 @@ class Made(_Part):
     date: Word
 
 
+class ContextEntry(_Part):
+    """What likeness of work tells a component; see `hwtune.model.context.Context`."""
+
+    names: Annotated[tuple[Word, ...], Field(min_length=1, max_length=MAX_SENSED)]
+    scale: tuple[Scale, ...]
+    centre: tuple[Coefficient, ...]
+    spread: tuple[Scale, ...]
+    slopes: tuple[tuple[Coefficient, ...], ...]
+    doubt: tuple[tuple[Covariance, ...], ...]
+    share: Annotated[float, Field(ge=0.0, lt=1.0)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        count = len(self.names)
+        if len(set(self.names)) < count:
+            raise ValueError("a feature is there twice")
+        if any(len(part) != count for part in (self.scale, self.centre, self.spread, self.slopes)):
+            raise ValueError(f"there are {count} features, and not as many of everything")
+        if [len(row) for row in self.doubt] != list(range(1, count + 1)):
+            raise ValueError(f"the doubt is no lower triangle of {count} rows")
+        if not _positive_definite(self.doubt):
+            raise ValueError("the doubt is not positive definite")
+        return self
+
+
 class ComponentEntry(_Part):
     """A component in its written form; see `hwtune.model.learned.Component`."""
 
@@ -86,6 +113,7 @@ class ComponentEntry(_Part):
     amplitude: tuple[Deviation, Deviation]
     length: Annotated[float, Field(ge=1e-3, le=1e3)]
     level: tuple[Coefficient, Annotated[float, Field(ge=1e-3, le=100.0)]] | None = None
+    context: ContextEntry | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -96,6 +124,8 @@ class ComponentEntry(_Part):
             raise ValueError(f"the mean has {len(self.mean)} coefficients, and the features need {size}")
         if [len(row) for row in self.covariance] != list(range(1, size + 1)):
             raise ValueError(f"the covariance is no lower triangle of {size} rows")
+        if self.context and any(len(row) != size for row in self.context.slopes):
+            raise ValueError(f"the context has slopes of other than {size} coefficients")
         if not _positive_definite(self.covariance):
             raise ValueError("the covariance is not positive definite")
         return self

@@ -88,7 +88,7 @@ def recommend(study: Study) -> Proposal:
         return -(outlook.mean + _UNKNOWN * outlook.sd) / _GRAIN + barrier(outlook.log_feasible, problem.max_risk)
 
     starts = study.paths(worth, [study.incumbent, study.default])
-    ranked = study.climb(worth, starts, parsimony=_PARSIMONY)
+    ranked = study.climb(worth, starts, parsimony=_PARSIMONY, without=study.unfinished)
     candidates = [*study.measured, *(setting for _, setting in ranked[:1])]
     outlook = study.outlook(candidates)
     default_holds = bool(safe(outlook, problem.max_risk)[0])

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwtune.domain.errors import HwtuneError, UsageError
+from hwtune.model.context import Context
 from hwtune.model.encoding import tensor
 from hwtune.model.features import names
 from hwtune.model.learned import Component, Level, fitting
@@ -42,6 +43,19 @@ def component(*roles: str, seed: int = 0) -> Component:
         amplitude=tensor([0.03, 0.04]),
         length=0.7,
         level=Level(mean=5.62, sd=0.012) if seed else None,
+        context=context(size) if seed else None,
+    )
+
+
+def context(size: int) -> Context:
+    return Context(
+        names=("ipc", "power_w"),
+        scale=tensor([1.5, 90.0]),
+        centre=tensor([0.6, 0.7]),
+        spread=tensor([0.2, 0.1]),
+        slopes=torch.linspace(-1.0, 1.0, 2 * size, dtype=torch.float64).reshape(2, size),
+        doubt=tensor([[0.2, 0.05], [0.05, 0.1]]),
+        share=0.3,
     )
 
 
@@ -78,6 +92,16 @@ def test_a_component_comes_back_to_six_digits() -> None:
     assert entry_of(component_of(entry_of(original))) == entry_of(original)
 
 
+def test_what_likeness_tells_comes_back_to_six_digits() -> None:
+    original = component("frequency", seed=1)
+    assert original.context is not None
+    (found,) = components_of(dumps(document(original)))
+    assert found.context is not None
+    assert (found.context.names, found.context.share) == (original.context.names, original.context.share)
+    for name in ("scale", "centre", "spread", "slopes", "doubt"):
+        torch.testing.assert_close(getattr(found.context, name), getattr(original.context, name), rtol=1e-5, atol=1e-12)
+
+
 def test_components_of_features_that_are_unknown_here_are_passed_over() -> None:
     known, other = SMALL.components
     renamed = other.model_copy(update={"features": (*other.features[:-1], "frequency.7")})
@@ -108,6 +132,10 @@ def put(key: str, value: object) -> Change:
     return lambda file: file["components"][1].__setitem__(key, value)
 
 
+def likeness(key: str, value: object) -> Change:
+    return lambda file: file["components"][1]["context"].__setitem__(key, value)
+
+
 def bend(file: dict[str, Any]) -> None:
     file["components"][0]["covariance"][1][0] = 2.0 * max(file["components"][0]["covariance"][1][1], 10.0)
 
@@ -135,6 +163,14 @@ BAD: dict[str, tuple[Change, str]] = {
     "one roughness": (put("roughness", [0.1]), "components.1.roughness"),
     "weightless": (put("weight", 0), "components.1.weight"),
     "truth": (put("weight", True), "components.1.weight"),
+    "likeness without spread": (likeness("spread", [0.2]), "components.1.context: there are 2 features"),
+    "likeness of nothing": (likeness("names", []), "components.1.context.names"),
+    "a feature twice": (likeness("names", ["ipc", "ipc"]), "twice"),
+    "flat likeness": (likeness("scale", [0.0, 1.0]), "components.1.context.scale.0"),
+    "all of it explained": (likeness("share", 1.0), "components.1.context.share"),
+    "short slopes": (likeness("slopes", [[0.1], [0.1]]), "slopes of other than 22 coefficients"),
+    "no doubt": (likeness("doubt", [[0.0], [0.0, 0.0]]), "the doubt is not positive definite"),
+    "square doubt": (likeness("doubt", [[0.2, 0.1], [0.1, 0.2]]), "no lower triangle of 2"),
     "too many": (lambda f: f["components"].extend(f["components"][:1] * MAX_COMPONENTS), "components: .*at most 64"),
 }
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hwtune.domain.trial import Proposal, Reason
+from hwtune.tuner.measured import best_measured
 from hwtune.tuner.safety import EDGE_RISK, FAR, FAR_RISK, TOLERABLE, barrier, bounded, probe_risk, safe
 from hwtune.tuner.study import Study
 
@@ -78,10 +79,16 @@ def _ladder(max_risk: float) -> tuple[tuple[_Limits, float], ...]:
 
 
 def recommend(study: Study) -> Proposal:
-    """The setting to keep: the best cautious expectation among what holds the bound, else the default."""
+    """The setting to keep: the best cautious expectation among what holds the bound, else the default.
+
+    Where the model may not act, the measurements decide by themselves.
+    """
     problem = study.problem
     if not (verdict := study.liveness).alive:
-        return Proposal(setting=study.default, reason=Reason.DEFAULT, status="distrusted", why=verdict.why)
+        best = best_measured(study.encoding, study.posterior.seen, problem.objective, problem.bound)
+        kept = study.default if best is None else study.legal(best)
+        reason = Reason.DEFAULT if kept == study.default else Reason.VERIFY
+        return Proposal(setting=kept, reason=reason, status="distrusted", why=verdict.why)
 
     def worth(x: Tensor) -> Tensor:
         outlook = study.judge.outlook(x)

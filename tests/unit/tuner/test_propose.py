@@ -11,6 +11,7 @@ from hwtune.domain.knob import ChoiceKnob, KnobSpace, RangeKnob, Setting
 from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Reason, Run, Trial, TrialStatus
+from hwtune.tuner.liveness import Liveness
 from hwtune.tuner.propose import recommend, suggest
 from hwtune.tuner.safety import TOLERABLE
 from hwtune.tuner.study import Study
@@ -69,6 +70,19 @@ def test_nothing_is_proposed_twice_until_everything_is_measured() -> None:
         trials += trials_of([proposal.setting], flat)
     assert {trial.setting for trial in trials} == settings
     assert suggest(Study(problem, trials)).status == "exhausted"
+
+
+def test_where_the_model_may_not_act_what_was_measured_to_be_better_is_kept_and_nothing_else_tried() -> None:
+    class Dead(Study):
+        liveness = Liveness(alive=False, why="it stands still")  # type: ignore[assignment]
+
+    low = CAPS.default | {"max": 2_400_000}
+    trials = trials_of([CAPS.default, low], lambda setting: (10.0, 80.0 if setting == low else 100.0))
+    study = Dead(Problem(space=CAPS, objective=Objective.EDP), trials)
+    kept, asked = recommend(study), suggest(study)
+    assert (kept.setting, kept.status, kept.why) == (low, "distrusted", "it stands still")
+    assert (asked.setting, asked.status) == (CAPS.default, "distrusted")
+    assert recommend(Dead(study.problem, trials[:1])).setting == CAPS.default
 
 
 def test_a_winner_that_noise_could_have_made_is_measured_again_before_the_search_ends() -> None:

@@ -80,8 +80,8 @@ HYPERPARAMETERS: Final[Mapping[str, Gaussian]] = MappingProxyType(
 )
 
 NOISE_SD: Final = 0.01  # of one run, before any was repeated
-NOISE_RUNS: Final = 0.2  # degrees of freedom that this belief is worth
-NOISE_FLOOR: Final = 0.0015  # two trials of the same setting differ by drift, whatever their repeats say
+NOISE_RUNS: Final = 0.1  # degrees of freedom that this belief is worth
+NOISE_FLOOR: Final = 0.0005  # two trials of the same setting differ by drift, whatever their repeats say
 INTERCEPT_SD: Final = 0.5  # log level of the default itself, around its first figure
 
 

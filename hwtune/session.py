@@ -178,7 +178,7 @@ class Session:
         )
         # A prediction is no ground to recommend anything: a dry run ends with what would be tried first.
         measured = trial.status is not TrialStatus.PREDICTED
-        recommended = self._recommend([*self._known(), trial]) if measured else proposal
+        recommended = self._planner.recommend(self.problem, [*self._known(), trial]) if measured else proposal
         decision = Decision(proposal=proposal, trial=trial, recommended=recommended)
         self.decisions.append(decision)
         self._watcher.decided(number, decision)
@@ -232,20 +232,6 @@ class Session:
         """How long a run of a probe may last, by what the default took; None for as long as it likes."""
         times = [run.time_s for trial in self._known() if trial.requested == self.default for run in trial.runs]
         return self.problem.bound.give_up_s(median(times)) if self._budget.abandon and times else None
-
-    def _recommend(self, trials: Sequence[Trial]) -> Proposal:
-        """What the planner would keep; what was only ever stopped early is not kept, whatever a model thinks of it.
-
-        Then its last word on another setting counts: each was the best of what was known at the time.
-        """
-        ended: dict[bool, set[Setting]] = {True: set(), False: set()}
-        for trial in trials:
-            ended[trial.status is not TrialStatus.CENSORED] |= {trial.setting, trial.requested}
-        stopped = ended[False] - ended[True]
-        asked = self._planner.recommend(self.problem, trials)
-        earlier = (decision.recommended for decision in reversed(self.decisions))
-        default = Proposal(setting=self.default, reason=Reason.DEFAULT)
-        return next(each for each in (asked, *earlier, default) if each.setting not in stopped)
 
     def _measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         """Runs, with an energy figure wherever the objective needs one.

@@ -48,6 +48,9 @@ class Objective(StrEnum):
         return energy_j * delay_factor
 
 
+_NOISE = 0.1  # share by which a run may last longer for no reason of its setting
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """What must hold of a setting that is recommended.
@@ -71,4 +74,6 @@ class Bound:
         Args:
             default_s: run time at the default.
         """
-        return None if self.max_slowdown is None else default_s * (1.0 + self.FAR * self.max_slowdown)
+        if self.max_slowdown is None:
+            return None
+        return default_s * (1.0 + max(self.FAR * self.max_slowdown, _NOISE))

@@ -44,6 +44,7 @@ class Study:
         self.tried = {self.legal(setting) for trial in trials for setting in (trial.setting, trial.requested)}
         self._finished = [self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.OK]
         self.measured = list(dict.fromkeys([self.default, *self._finished]))
+        # Failed, or stopped early: a figure of these is a bound at best.
         self.unfinished = self.tried - {*self.measured}
         self.has_trials = bool(trials)
         self._seed = problem.seed * 1009 + len(trials)

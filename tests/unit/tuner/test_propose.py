@@ -72,6 +72,24 @@ def test_nothing_is_proposed_twice_until_everything_is_measured() -> None:
     assert suggest(Study(problem, trials)).status == "exhausted"
 
 
+@pytest.mark.parametrize("bound", [Bound(), Bound(max_slowdown=0.05)])
+def test_what_never_ran_to_its_end_is_not_kept_however_little_it_drew(bound: Bound) -> None:
+    """At the lowest clock the work drew next to nothing until it was stopped; its neighbours are offered."""
+    low = CAPS.default | {"max": LEVELS[0]}
+    stopped = Trial(
+        setting=low,
+        requested=low,
+        runs=(Run(time_s=10.2, energy_j=1.0, censored=True),),
+        status=TrialStatus.CENSORED,
+    )
+    trials = [*trials_of([CAPS.default, CAPS.default | {"max": LEVELS[-2]}], flat), stopped]
+    study = Study(Problem(space=CAPS, objective=Objective.ENERGY, bound=bound), trials)
+    assert recommend(study).setting != low
+    assert suggest(study).setting != low
+    whole = Trial(setting=low, requested=low, runs=(Run(time_s=10.2, energy_j=1.0),))
+    assert recommend(Study(study.problem, [*trials, whole, whole])).setting == low
+
+
 def test_where_the_model_may_not_act_what_was_measured_to_be_better_is_kept_and_nothing_else_tried() -> None:
     class Dead(Study):
         liveness = Liveness(alive=False, why="it stands still")  # type: ignore[assignment]

@@ -33,7 +33,7 @@ from hwtune.tuner.study import Study
 
 _NONE = 1e-4  # deviation, in log time and log power, of a residual that is as good as none
 PROMISING = math.log(1e-4)  # score below which a probe within the limits promises nothing (`tuner/propose.py`)
-_LEAST = 1e-3  # share of the evidence below which a component is not asked, as in the whole mixture
+_LEAST = 0.1  # of the likeliest component's weight, below which one is not asked, as in the whole mixture
 
 
 class Ablated(Study):

@@ -32,7 +32,7 @@ POWER = "power_w"
 
 LEAST = 6  # histories, below which nothing can be said of likeness
 _SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
-_GAIN = 2.0  # of log density, by which likeness must foretell better than none
+_GAIN = 4.0  # of log density, by which likeness must foretell better than none
 _WAYS = 3  # in which histories differ most, by which likeness is judged
 _SMALL = 0.1  # of a feature's median, beyond which it counts by its logarithm
 _LEVEL = 10.0  # variance of what all histories have in common, in units of S

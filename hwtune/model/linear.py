@@ -11,6 +11,8 @@ Shapes: k components, n trials, b candidates, p features; the two outputs stand 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -116,9 +118,9 @@ class LearnedPosterior:
         return mean, covariance - solved @ solved.transpose(-1, -2)
 
     def likely(self, least: float) -> LearnedPosterior:
-        """The same without components whose share of the evidence is below `least`."""
-        share = self.log_weights.softmax(0)
-        kept = [index for index, s in enumerate(share.tolist()) if s >= least]
+        """The same without components that are less than `least` times as likely as the likeliest."""
+        odds = self.log_weights - self.log_weights.max()
+        kept = [index for index, log in enumerate(odds.tolist()) if log >= math.log(least)]
         if len(kept) == len(self.components):
             return self
         posterior = object.__new__(LearnedPosterior)

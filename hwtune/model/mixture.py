@@ -17,8 +17,8 @@ from hwtune.model.linear import LearnedPosterior
 from hwtune.model.observations import Observations
 from hwtune.model.surrogate import Posterior
 
-_PHYSICS = 0.15  # prior odds of the physics where something learned fits too
-_LEAST = 1e-3  # share of the weight below which an expert is not asked
+_PHYSICS = 0.33  # prior odds of the physics where something learned fits too
+_LEAST = 0.1  # of the likeliest component's weight, or of all: an expert with less is not asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

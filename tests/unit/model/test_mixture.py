@@ -147,6 +147,17 @@ def test_what_misleads_loses_its_say() -> None:
     assert sum(later.weights.values()) == pytest.approx(1.0)
 
 
+def test_the_unlikely_are_not_asked_and_somebody_always_is() -> None:
+    """Alike, all are asked though none has a tenth of the weight; once trials tell them apart, few are."""
+    many = tuple(component(1, label=str(index)) for index in range(20))
+    rows_asked = rows((2400, 8))
+    assert len(learn_from(SPACE, TRIALS[:1], many).experts(rows_asked).log_weights) >= 21
+    one_by_one = tuple(component(index, label=str(index)) for index in range(20))
+    asked = learn_from(SPACE, TRIALS, one_by_one).experts(rows_asked).log_weights
+    assert 1 <= len(asked) < 10
+    assert asked.exp().sum().item() == pytest.approx(1.0)
+
+
 def test_a_level_tells_alike_work_and_a_strange_one_counts_little_against_it() -> None:
     alike = Level(mean=math.log(80.0), sd=0.02)
     assert alike.log_odds(math.log(80.0)) > 3.0
@@ -164,7 +175,7 @@ def test_a_level_tells_alike_work_and_a_strange_one_counts_little_against_it() -
 
 
 def test_the_gradient_of_the_mixture_agrees_with_central_differences() -> None:
-    mixture = learn_from(SPACE, TRIALS, (component(1), component(2, label="b")))
+    mixture = learn_from(SPACE, TRIALS[:2], (component(1), component(2, label="b")))
     assert len(mixture.weights) > 1
     judge = Judge(mixture, Objective.EDP, Bound(max_slowdown=0.3))
     x, incumbent = rows((2300, 14), (1500, 3)), rows((2400, 16))[0]

@@ -34,14 +34,15 @@ from peers.ensemble import STARTS, neural
 from peers.held_out import CLASSES, prior_for
 from peers.progress import Progress
 from peers.scoring import Score, score
+from peers.script import ended, positive, words
 from peers.sessions import Run, Variant, played
 from peers.table import table_text
 from peers.tasks import bound_of, read_tables, select, tasks_of, worthwhile
-from replay import positive, words
 
-from hwtune.domain.errors import HwtuneError, UsageError
+from hwtune.domain.errors import UsageError
 from hwtune.domain.objective import Objective
 from hwtune.sim.table import MeasuredTable, read_table
+from hwtune.tuner.propose import NOTHING
 from hwtune.tuner.study import Study
 
 VARIANTS = {
@@ -50,7 +51,7 @@ VARIANTS = {
     "no-physics": Variant(study=ablations.no_physics),
     "no-prior": Variant(study=ablations.no_prior),
     "no-residual": Variant(study=ablations.no_residual),
-    "no-safety": Variant(study=ablations.no_safety, least=ablations.PROMISING),
+    "no-safety": Variant(study=ablations.no_safety, least=NOTHING),
     "neural": Variant(study=neural, starts=STARTS),
 }
 WITHOUT_PRIOR = ("no-prior", "neural")
@@ -224,25 +225,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     to = Progress()
-    try:
-        wish = Wish(
-            methods=options.methods,
-            classes=options.classes,
-            objectives=tuple(map(Objective, options.objective)),
-            budget=options.budget,
-            seeds=options.seeds,
-            per_table=options.per_table,
-        )
-        names = options.tables.split(",") if options.tables else []
-        run(options.folder, names, wish, at_once=options.jobs, json_file=options.json, to=to)
-    except HwtuneError as error:
-        to.say(f"error: {error}")
-        if error.hint:
-            to.say(f"hint: {error.hint}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    wish = Wish(
+        methods=options.methods,
+        classes=options.classes,
+        objectives=tuple(map(Objective, options.objective)),
+        budget=options.budget,
+        seeds=options.seeds,
+        per_table=options.per_table,
+    )
+    names = options.tables.split(",") if options.tables else []
+    return ended(lambda: run(options.folder, names, wish, at_once=options.jobs, json_file=options.json, to=to), to)
 
 
 if __name__ == "__main__":

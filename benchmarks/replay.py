@@ -29,10 +29,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from peers import general, known, ours, picture
 from peers.progress import Progress
 from peers.scoring import Score, score
+from peers.script import ended, positive, words
 from peers.table import table_text
 from peers.tasks import Task, Trace, read_tables, select, tasks_of, worthwhile
 
-from hwtune.domain.errors import HwtuneError, UsageError
+from hwtune.domain.errors import UsageError
 from hwtune.domain.objective import Objective
 from hwtune.sim.table import MeasuredTable
 
@@ -186,27 +187,6 @@ def run(folder: Path, wish: Wish, *, json_file: Path | None, plot: Path | None, 
         raise UsageError(f"no workload in {folder} has 2 % to gain", hint="other tables, or another --objective")
 
 
-def words(known_words: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """A reader of comma-separated words."""
-
-    def read(value: str) -> tuple[str, ...]:
-        found = tuple(dict.fromkeys(value.split(",")))
-        for word in found:
-            if word not in known_words:
-                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known_words)}")
-        return found
-
-    return read
-
-
-def positive(value: str) -> int:
-    """A number of at least 1."""
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
 def main() -> int:
     """Read the options, run, say what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -222,25 +202,16 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     options = parser.parse_args()
     to = Progress()
-    try:
-        wish = Wish(
-            methods=options.methods,
-            objectives=tuple(map(Objective, options.objective)),
-            budget=options.budget,
-            seeds=options.seeds,
-            per_table=options.per_table,
-            prior=options.prior,
-            jobs=options.jobs,
-        )
-        run(options.folder, wish, json_file=options.json, plot=options.plot, to=to)
-    except HwtuneError as error:
-        to.say(f"error: {error}")
-        if error.hint:
-            to.say(f"hint: {error.hint}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    wish = Wish(
+        methods=options.methods,
+        objectives=tuple(map(Objective, options.objective)),
+        budget=options.budget,
+        seeds=options.seeds,
+        per_table=options.per_table,
+        prior=options.prior,
+        jobs=options.jobs,
+    )
+    return ended(lambda: run(options.folder, wish, json_file=options.json, plot=options.plot, to=to), to)
 
 
 if __name__ == "__main__":

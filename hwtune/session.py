@@ -172,7 +172,7 @@ class Session:
             setting=setting,
             requested=proposal.setting,
             runs=runs,
-            context=common_features(runs),
+            context=common_features([run.features for run in runs]),
             reason=proposal.reason,
             status=TrialStatus.CENSORED if any(run.censored for run in runs) else self._work.status,
         )

@@ -25,15 +25,13 @@ from hwtune.model.features import signature
 from hwtune.model.fit import fit_constants
 from hwtune.model.learned import fitting
 from hwtune.model.linear import LearnedPosterior
-from hwtune.model.mixture import Experts, Mixture
+from hwtune.model.mixture import LEAST, Experts, Mixture
 from hwtune.model.surrogate import Posterior
 from hwtune.tuner.acquisition import Judge
 from hwtune.tuner.liveness import Liveness
 from hwtune.tuner.study import Study
 
 _NONE = 1e-4  # deviation, in log time and log power, of a residual that is as good as none
-PROMISING = math.log(1e-4)  # score below which a probe within the limits promises nothing (`tuner/propose.py`)
-_LEAST = 0.1  # of the likeliest component's weight, below which one is not asked, as in the whole mixture
 
 
 class Ablated(Study):
@@ -103,7 +101,7 @@ def no_safety(problem: Problem, trials: Sequence[Trial], prior: Prior) -> Study:
     """Constrained expected improvement as it stands in the literature: no limit on what a probe may risk.
 
     The probability of the bound still weighs every probe, and what is recommended must still hold it. Without limits
-    `suggest` knows no end; the search is over at `PROMISING`.
+    `suggest` knows no end; the search is over at `NOTHING`.
     """
     study = Ablated(problem, trials, prior)
     study.problem = replace(study.problem, bound=Bound())  # what limits probes; the judge keeps the bound
@@ -120,7 +118,7 @@ class LearnedAlone(Mixture):
 
     def __init__(self, physics: Posterior, components: Prior) -> None:
         super().__init__(physics, None)
-        self._alone = LearnedPosterior(components, physics.surrogate.encoding, physics.seen).likely(_LEAST)
+        self._alone = LearnedPosterior(components, physics.surrogate.encoding, physics.seen).likely(LEAST)
 
     @property
     def weights(self) -> dict[str, float]:

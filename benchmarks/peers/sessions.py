@@ -7,8 +7,6 @@ stop. With the whole study and the prior of a `hwtune train` it does what `hwtun
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,18 +19,14 @@ from peers.held_out import Prior
 from peers.tasks import Task, Trace
 
 from hwtune.cli.outcome import Z90
-from hwtune.cli.replay_machine import RowKnobs, RowWork
+from hwtune.cli.replay_run import RUNS, memory, open_session
 from hwtune.domain.objective import Bound
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Proposal, Trial
-from hwtune.host.fs import LinuxFS
-from hwtune.knobs.transaction import Transaction
-from hwtune.session import Budget, Decision, Session
+from hwtune.session import Budget, Decision
 from hwtune.sim.table import MeasuredWorkload
 from hwtune.tuner.propose import recommend, suggest
 from hwtune.tuner.study import Study
-
-_RUNS = 3  # of each setting, as in `hwtune replay`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,27 +111,18 @@ def played(task: Task, workload: MeasuredWorkload, variant: Variant, prior: Prio
     A model that cannot be computed ends the session as `failed`, with what it recommended last.
     """
     problem = Problem(space=workload.space, objective=task.objective, bound=Bound(max_slowdown=task.bound), seed=seed)
-    knobs, planner = RowKnobs(workload.space), InProcess(variant, prior)
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
-    with TemporaryDirectory(prefix="hwtune-", dir=memory) as name:
-        run_dir = Path(name)
-        with Transaction(knobs, run_dir=run_dir, verb="replay", files=LinuxFS(run_dir)) as transaction:
-            session = Session(
-                problem=problem,
-                transaction=transaction,
-                work=RowWork(workload, knobs),
-                planner=planner,
-                budget=Budget(evaluations=budget, runs=_RUNS, verify_blocks=0),
-                now_ns=time.monotonic_ns,
-                watcher=_Silent(),
-            )
-            try:
-                session.explore()
-                ended = session.stopped
-            except torch.linalg.LinAlgError as error:
-                if not session.decisions:
-                    raise
-                ended = f"failed: {error}"
+    planner, most = InProcess(variant, prior), Budget(evaluations=budget, runs=RUNS, verify_blocks=0)
+    with (
+        TemporaryDirectory(prefix="hwtune-", dir=memory()) as name,
+        open_session(workload, problem, most, planner, Path(name), _Silent()) as session,
+    ):
+        try:
+            session.explore()
+            ended = session.stopped
+        except torch.linalg.LinAlgError as error:
+            if not session.decisions:
+                raise
+            ended = f"failed: {error}"
     return Run(trace=trace_of(task, session.decisions), ended=ended, refused=planner.refused)
 
 

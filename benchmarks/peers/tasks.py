@@ -180,5 +180,5 @@ def _task(table: MeasuredTable, workload: MeasuredWorkload, objective: Objective
         time_s=figures[:, 0],
         energy_j=figures[:, 1],
         default=default,
-        features=common_features(workload.runs[settings[default]]),
+        features=common_features([run.features for run in workload.runs[settings[default]]]),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,8 +22,10 @@ from hwtune.domain.trial import Proposal
 from hwtune.host.fs import LinuxFS
 from hwtune.knobs.transaction import Transaction
 from hwtune.planner.client import Planner
-from hwtune.session import Budget, Decision, Session
+from hwtune.session import Budget, Decision, Planning, Session, Watcher
 from hwtune.sim.table import MeasuredTable, MeasuredWorkload
+
+RUNS = 3  # of each setting, where the table has one row of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def replay_all(
     donors = [workload.donor() for workload in table.workloads] if wish.warm else []
     stop, idle = threading.Event(), SimpleQueue[Planner]()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="hwtune-", dir=_memory())))
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="hwtune-", dir=memory())))
         jobs = min(wish.jobs, len(workloads))
         for _ in range(jobs):
             idle.put(stack.enter_context(Planner(command=command, timeout_s=timeout_s, prior=prior)))
@@ -121,7 +123,10 @@ def replay_all(
             planner = idle.get()
             try:
                 problem = _problem(workload, donors, wish)
-                session = _session(workload, problem, wish, planner, scratch / str(number), _Watch(stop, progress))
+                budget = Budget(evaluations=wish.budget, runs=RUNS, verify_blocks=0, abandon=wish.abandon)
+                watch = _Watch(stop, progress)
+                with open_session(workload, problem, budget, planner, scratch / str(number), watch) as session:
+                    session.explore()
             except PlannerError as error:
                 raise PlannerError(f"{workload.name}: {error}", hint=error.hint) from error
             finally:
@@ -148,25 +153,24 @@ def _problem(workload: MeasuredWorkload, donors: Sequence[Donor], wish: ReplayWi
     )
 
 
-def _session(
-    workload: MeasuredWorkload, problem: Problem, wish: ReplayWish, planner: Planner, run_dir: Path, watch: _Watch
-) -> Session:
-    """One workload explored; what a table says needs no receipt."""
+@contextmanager
+def open_session(
+    workload: MeasuredWorkload, problem: Problem, budget: Budget, planner: Planning, run_dir: Path, watcher: Watcher
+) -> Iterator[Session]:
+    """A session over one workload of a table, which is to be explored; what a table says needs no receipt."""
     knobs = RowKnobs(workload.space)
     with Transaction(knobs, run_dir=run_dir, verb="replay", files=LinuxFS(run_dir)) as transaction:
-        session = Session(
+        yield Session(
             problem=problem,
             transaction=transaction,
             work=RowWork(workload, knobs),
             planner=planner,
-            budget=Budget(evaluations=wish.budget, runs=3, verify_blocks=0, abandon=wish.abandon),
+            budget=budget,
             now_ns=time.monotonic_ns,
-            watcher=watch,
+            watcher=watcher,
         )
-        session.explore()
-    return session
 
 
-def _memory() -> str | None:
+def memory() -> str | None:
     """A file system in memory, where the journal's fsync costs nothing; None where there is none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None

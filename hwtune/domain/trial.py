@@ -135,7 +135,7 @@ class Trial:
         return median(energies) if len(energies) == len(self.runs) else None
 
 
-def common_features(runs: Sequence[Run]) -> dict[str, float]:
-    """Features that every run has, averaged."""
-    common = set(runs[0].features).intersection(*(run.features for run in runs))
-    return {name: fmean(run.features[name] for run in runs) for name in sorted(common)}
+def common_features(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Features that all of these runs or trials have, averaged."""
+    common = set.intersection(*map(set, each)) if each else set()
+    return {name: fmean(features[name] for features in each) for name in sorted(common)}

@@ -29,7 +29,7 @@ _NEWTON_STEPS = 8
 _HYPER_STEPS = 25
 _HYPER_RATE = 0.15
 _FITTED = 96  # trials that constants and hyperparameters are fitted to, and experts chosen by: more say the same again
-_HOPELESS = 1e-6  # share of the weight below which all further trials would not bring a component back
+_HOPELESS = 1e-6  # of the likeliest component's weight, below which no further trials would bring one back
 
 
 def learn_from(space: KnobSpace, trials: Sequence[Trial], prior: tuple[Component, ...]) -> Mixture:

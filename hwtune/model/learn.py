@@ -191,33 +191,22 @@ class _Kind:
         groups = list(dict.fromkeys(self._groups))
         if not 2 <= len(groups) <= MOST_GROUPS:
             groups = []
-        context = learn_context(self._sensed, own - mean, gram)
-        kinds = [(self._label, mean, covariance, KIND_WEIGHT if groups else 1.0, self._level(), context)]
-        kinds += [
-            (
-                f"{self._label}/{group}",
-                *self._group(group, own, within, covariance),
-                (1.0 - KIND_WEIGHT) / len(groups),
-                self._level(group),
-                None,
-            )
-            for group in groups
-        ]
-        return tuple(
-            Component(
-                label=label,
-                roles=self._roles,
-                weight=weight,
-                mean=centre,
-                covariance=self._open(spread),
-                roughness=hyper[:2].exp(),
-                amplitude=hyper[2:].exp(),
-                length=math.exp(_LOG_LENGTHS[at]),
-                level=level,
-                context=context,
-            )
-            for label, centre, spread, weight, level, context in kinds
+        kind = Component(
+            label=self._label,
+            roles=self._roles,
+            weight=KIND_WEIGHT if groups else 1.0,
+            mean=mean,
+            covariance=self._open(covariance),
+            roughness=hyper[:2].exp(),
+            amplitude=hyper[2:].exp(),
+            length=math.exp(_LOG_LENGTHS[at]),
+            level=self._level(),
         )
+        alike = (
+            replace(self._group(kind, group, own, within, covariance), weight=(1.0 - KIND_WEIGHT) / len(groups))
+            for group in groups
+        )
+        return (replace(kind, context=learn_context(self._sensed, own - mean, gram)), *alike)
 
     def _level(self, group: str | None = None) -> Level | None:
         """What histories of a group, or all, drew at the default; None where too few of them tell."""
@@ -235,12 +224,18 @@ class _Kind:
         opened[:p, :p] = covariance[:p, :p]
         return opened
 
-    def _group(self, group: str, own: Tensor, within: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    def _group(self, kind: Component, group: str, own: Tensor, within: Tensor, covariance: Tensor) -> Component:
         of = torch.tensor([each == group for each in self._groups])
         count, mean = int(of.sum()), own[of].mean(0)
         apart = own[of] - mean
         spread = (within[of].sum(0) + apart.T @ apart + _GROUP_SHARE * covariance) / (count + 1.5)
-        return mean, _symmetric(spread)
+        return replace(
+            kind,
+            label=f"{self._label}/{group}",
+            mean=mean,
+            covariance=self._open(_symmetric(spread)),
+            level=self._level(group),
+        )
 
     def _expectation_maximisation(
         self, mean: Tensor, covariance: Tensor, hyper: Tensor, at: int

@@ -18,7 +18,7 @@ from hwtune.model.observations import Observations
 from hwtune.model.surrogate import Posterior
 
 _PHYSICS = 0.33  # prior odds of the physics where something learned fits too
-_LEAST = 0.1  # of the likeliest component's weight, or of all: an expert with less is not asked
+LEAST = 0.1  # of the likeliest component's weight, or of all: an expert with less is not asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +56,10 @@ class Mixture:
         self.physics = physics
         self._learned = learned
         if learned is not None:
-            learned = learned.likely(_LEAST)
-            self._learned = learned if self._odds(physics, learned)[1:].logsumexp(0) > math.log(_LEAST) else None
+            learned = learned.likely(LEAST)
+            self._learned = learned if self._odds(physics, learned)[1:].logsumexp(0) > math.log(LEAST) else None
         self._log_weights = self._odds(physics, self._learned)
-        self._asked = self._learned is None or self._log_weights[0].item() > math.log(_LEAST)
+        self._asked = self._learned is None or self._log_weights[0].item() > math.log(LEAST)
 
     @staticmethod
     def _odds(physics: Posterior, learned: LearnedPosterior | None) -> Tensor:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from hwtune.domain.trial import Trial, TrialStatus
+from hwtune.domain.trial import Trial, TrialStatus, common_features
 from hwtune.model.context import POWER
 from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.prior import NOISE_FLOOR, NOISE_RUNS, NOISE_SD
@@ -81,16 +80,10 @@ def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
     default = encoding.at_default(x)
     level = (whole[default] if default.any() else whole).nanmean(0).nan_to_num()
     runs = tensor([len(trial.runs) for trial in told])
-    sensed = _sensed([trial for trial, here in zip(told, default.tolist(), strict=True) if here])
+    sensed = common_features([trial.context for trial, here in zip(told, default.tolist(), strict=True) if here])
     if whole[default, 1].isfinite().any():
         sensed[POWER] = math.exp(level[1].item())
     return Observations(x=x, y=y - level, noise=noise, runs=runs, run_sd=run_sd, cut=cut, level=level, sensed=sensed)
-
-
-def _sensed(trials: Sequence[Trial]) -> dict[str, float]:
-    """The features that all of these trials have, averaged."""
-    common = set.intersection(*(set(trial.context) for trial in trials)) if trials else set()
-    return {name: fmean(trial.context[name] for trial in trials) for name in sorted(common)}
 
 
 def _figures(trial: Trial) -> Tensor:

@@ -113,7 +113,6 @@ class Posterior:
         self._inputs = surrogate.inputs(seen.x, theta)
         self._mean, self._jacobian = surrogate.linearise(seen.x, theta)
         self._kept = torch.isfinite(seen.y).T.flatten()
-        self._noise = seen.noise.T.flatten()
         self._rest = torch.linalg.cholesky(self.covariance(hyper, constants=False))
         self._factor = torch.linalg.cholesky(self.covariance(hyper))
         self._weights = torch.cholesky_solve(self.surprise().unsqueeze(-1), self._factor).squeeze(-1)
@@ -128,7 +127,7 @@ class Posterior:
         blocks = self.surrogate.residual(self._inputs, self._inputs, self._origin, hyper) + INTERCEPT_SD**2
         none = torch.zeros_like(blocks[0])
         total = torch.cat([torch.cat([blocks[0], none], 1), torch.cat([none, blocks[1]], 1)])
-        total = total + torch.diag(self._noise)
+        total = total + torch.diag(self.seen.noise.T.flatten())
         total = total[self._kept][:, self._kept]
         if constants:
             slopes = self._slopes()

@@ -66,7 +66,12 @@ def donated(problem: Problem) -> tuple[Component, ...]:
         (
             donor.label,
             tuple(
-                (t.setting, tuple((r.time_s, r.energy_j) for r in t.runs), tuple(t.context.items()))
+                (
+                    t.setting,
+                    tuple((r.time_s, r.energy_j) for r in t.runs),
+                    # What was sensed elsewhere teaches nothing, and all of this is compared at every question.
+                    tuple(t.context.items()) if t.setting == problem.space.default else (),
+                )
                 for t in donor.trials
             ),
         )

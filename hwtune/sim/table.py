@@ -86,7 +86,7 @@ class MeasuredWorkload:
                     setting=setting,
                     requested=setting,
                     runs=tuple(Run(time_s=run.time_s, energy_j=run.energy_j) for run in runs),
-                    context=common_features(runs),
+                    context=common_features([run.features for run in runs]),
                 )
                 for setting, runs in self.runs.items()
             ),

@@ -22,7 +22,7 @@ _CONFIDENCE = 1.28  # deviations by which what is recommended must be better tha
 _GRAIN = 0.02  # of the log objective: what gradient steps towards the answer tell apart
 _PARSIMONY = 0.1  # of a grain, or of a log expected improvement: what each changed knob must be worth
 _WORTHWHILE = math.log(1e-2)  # log expected improvement from which a probe that surely holds the bound comes first
-_NOTHING = math.log(1e-4)  # below which a tolerable probe promises nothing
+NOTHING = math.log(1e-4)  # below which a tolerable probe promises nothing
 _LITTLE = math.log(5e-3)  # and below which it is not worth going to the edge
 
 
@@ -73,7 +73,7 @@ def _ladder(max_risk: float) -> tuple[tuple[_Limits, float], ...]:
     """What a probe must keep, as (times as much slower as allowed, risk), and what it must promise; the best first."""
     return (
         (((1.0, max_risk),), _WORTHWHILE),
-        (((TOLERABLE, probe_risk(max_risk)),), _NOTHING),
+        (((TOLERABLE, probe_risk(max_risk)),), NOTHING),
         (((TOLERABLE, EDGE_RISK), (FAR, FAR_RISK)), _LITTLE),
     )
 

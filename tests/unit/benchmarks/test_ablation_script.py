@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ablation
 import pytest
-from made_tables import Row, write_table
+from made_tables import rows, write_table
 from peers.scoring import Score
 from peers.sessions import Run
 from peers.tasks import Trace
@@ -29,14 +29,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return status, *capsys.readouterr()
 
     return called
-
-
-def rows(name: str, memory: float) -> list[Row]:
-    found = []
-    for mhz in range(1000, 3001, 200):
-        time_s = (1 - memory) * 30_000 / mhz + 10 * memory
-        found.append((name, float(mhz), time_s, time_s * (10 + 40 * (mhz / 3000) ** 3)))
-    return found
 
 
 @pytest.fixture

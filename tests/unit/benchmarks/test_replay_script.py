@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_tables import Row, write_table
+from made_tables import rows, write_table
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "replay.py"
 
@@ -17,14 +17,6 @@ def replay(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, timeout=120, check=False
     )
-
-
-def rows(name: str, memory: float) -> list[Row]:
-    found = []
-    for mhz in range(1000, 3001, 200):
-        time_s = (1 - memory) * 30_000 / mhz + 10 * memory
-        found.append((name, float(mhz), time_s, time_s * (10 + 40 * (mhz / 3000) ** 3)))
-    return found
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_warm_the_other_workloads_of_the_table_are_known(table: MeasuredTable) -
 def test_a_planner_that_fails_ends_everything_and_is_named(
     table: MeasuredTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_run, "_memory", lambda: str(tmp_path))
+    monkeypatch.setattr(replay_run, "memory", lambda: str(tmp_path))
     dying = "**(sys.exit('out of luck') if len(trials) > 1 else {}),"
     with pytest.raises(PlannerError, match=r"^a: the planner died") as caught:
         run(table, wish(jobs=1), dying)

@@ -63,7 +63,7 @@ CONSTANTS: Final[Mapping[str, Gaussian]] = MappingProxyType(
 HYPERPARAMETERS: Final[Mapping[str, Gaussian]] = MappingProxyType(
     {
         # Logarithms of deviations in log units (0.015 = 1.5 %) and of length scales.
-        "rough": Gaussian(mean=-5.5, sd=0.8),  # what is special to one setting
+        "rough": Gaussian(mean=-5.5, sd=1.6),  # special to one setting: 0.1 % to 4 %
         "residual.time": Gaussian(mean=-3.3, sd=0.6),
         "residual.power": Gaussian(mean=-2.8, sd=0.5),
         "residual.unmodelled": Gaussian(mean=-1.6, sd=0.7),  # amplitude where a knob's physics is not known

@@ -6,6 +6,7 @@ is void all the same. Of this boot it is the older truth: whoever comes next add
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -53,6 +54,16 @@ class Journal(BaseModel):
     state: Literal["active", "kept"]
     original: dict[str, str]
     ours: dict[str, tuple[str, ...]]
+
+
+class _Signed(Journal):
+    """A journal as it is in its file: what one flipped bit would have us write is not written."""
+
+    digest: str
+
+
+def _digest(journal: Journal) -> str:
+    return hashlib.sha256(journal.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 def boot_id(files: HostFS) -> str | None:
@@ -110,14 +121,16 @@ def load(run_dir: Path, files: HostFS) -> Journal | None:
     except (OSError, UnicodeDecodeError) as error:
         raise JournalError(f"cannot read {path}: {error}", hint=_hint(path)) from error
     try:
-        journal = Journal.model_validate_json(text)
+        journal = _Signed.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise JournalError(
             f"{path} is not a journal: {where + ': ' if where else ''}{problem['msg']}", hint=_hint(path)
         ) from error
-    return journal if journal.boot_id == boot_id(files) else None
+    if journal.digest != _digest(journal):
+        raise JournalError(f"{path} is damaged: its digest does not fit", hint=_hint(path))
+    return Journal(**journal.model_dump(exclude={"digest"})) if journal.boot_id == boot_id(files) else None
 
 
 def save(run_dir: Path, journal: Journal) -> None:
@@ -131,7 +144,7 @@ def save(run_dir: Path, journal: Journal) -> None:
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as file:
-            file.write(journal.model_dump_json(indent=1))
+            file.write(_Signed(**journal.model_dump(), digest=_digest(journal)).model_dump_json(indent=1))
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from hwtune.domain.errors import PlannerError
-from hwtune.domain.knob import Setting
+from hwtune.domain.knob import KnobSpace, RangeKnob, Setting
 from hwtune.domain.problem import Problem
 from hwtune.domain.slope import Contrast, Slope
 from hwtune.domain.trial import Prediction, Proposal, Trial
@@ -171,7 +171,11 @@ class Planner:
         answer = self._ask(ask, problem, trials, ())
         if answer.proposal is None:
             raise self._failed("the planner did not answer the question")
-        return proposal_of(answer.proposal)
+        proposal = proposal_of(answer.proposal)
+        measured = (setting for trial in trials for setting in (trial.setting, trial.requested))
+        if not _possible(problem.space, proposal.setting) and proposal.setting not in measured:
+            raise self._failed(f"the planner proposed what this machine does not have: {proposal.setting!r:.80}")
+        return proposal
 
     def _ask(self, ask: Ask, problem: Problem, trials: Sequence[Trial], settings: Sequence[Setting]) -> Answer:
         return self._exchange(
@@ -262,3 +266,15 @@ class Planner:
         self._errors.seek(max(size - _TAIL_BYTES, 0))
         said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return f"it said: {said[-1]}" if said else ""
+
+
+def _possible(space: KnobSpace, setting: Setting) -> bool:
+    """Whether it may be tried here at all; what it will be is the kernel's to say."""
+    if not setting.keys() <= set(space.names) or (space.allowed is not None and not space.legal(setting)):
+        return False
+    for name, value in setting.items():
+        knob = space[name]
+        inside = isinstance(value, int) and knob.low <= value <= knob.high if isinstance(knob, RangeKnob) else None
+        if not (knob.legal(value) if inside is None else inside):
+            return False
+    return True

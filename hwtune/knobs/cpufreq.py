@@ -104,7 +104,7 @@ class CpufreqBackend:
         if not texts:
             return None
         if isinstance(target.knob, RangeKnob):
-            numbers = [int(text) for text in texts if text.isdigit()]
+            numbers = [int(text) for text in texts if text.isdecimal()]
             widest = min if target.key == "min" else max
             return widest(numbers) if numbers else None
         if target.paths(self._files)[0] == NO_TURBO:
@@ -281,4 +281,4 @@ def _text(target: Target, path: str, value: Value) -> str:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isdigit() else -1
+    return int(text) if text is not None and text.isdecimal() else -1

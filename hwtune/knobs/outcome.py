@@ -81,7 +81,7 @@ def read_one(backend: Writable, write: Write) -> Outcome:
         return _outcome(write, "rejected", None, error.errno)
     if text is None:
         return _outcome(write, "rejected", None, _errno.ENODEV)  # gone with its governor, or its driver
-    clamped = not same(write.path, write.value, text) and text.isdigit() and write.value.isdigit()
+    clamped = not same(write.path, write.value, text) and text.isdecimal() and write.value.isdecimal()
     return _outcome(write, "clamped" if clamped else "applied", text)
 
 

@@ -35,7 +35,7 @@ Ours = Mapping[str, Sequence[str]]
 
 def same(path: str, wanted: str, text: str) -> bool:
     """Whether the text says what was wanted; numbers as numbers, governors in any case as the kernel takes them."""
-    if wanted.isdigit() and text.isdigit():
+    if wanted.isdecimal() and text.isdecimal():
         return int(wanted) == int(text)
     return wanted.lower() == text.lower() if name_of(path) == GOVERNOR else wanted == text
 
@@ -51,10 +51,10 @@ def accepts(files: HostFS, path: str, wanted: str, text: str) -> bool:
     name = name_of(path)
     if name == EPP:
         # Numbers read back as the word that means them, `default` as what it stands for.
-        return wanted.isdigit() or wanted == "default"
+        return wanted.isdecimal() or wanted == "default"
     if stage_of(path) is Stage.TUNABLE:
-        return wanted.isdigit() and text.isdigit()
-    if name not in (MAX, MIN) or not (wanted.isdigit() and text.isdigit()):
+        return wanted.isdecimal() and text.isdecimal()
+    if name not in (MAX, MIN) or not (wanted.isdecimal() and text.isdecimal()):
         return False
     request, now = int(wanted), int(text)
     if (now < request) is (name == MAX):
@@ -85,11 +85,11 @@ def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mappi
         driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
         if any(governor in driver.epp_locked_under for governor in ours.get(f"{directory}/{GOVERNOR}", ())):
             return text in ("performance", "0")
-        return any(mine.isdigit() or mine == "default" for mine in ours.get(path, ()))
+        return any(mine.isdecimal() or mine == "default" for mine in ours.get(path, ()))
     if name == BOOST and path != GLOBAL_BOOST:
         return text in ours.get(GLOBAL_BOOST, ())
     if path in PERF_PCT:
-        return NO_TURBO in ours and text.isdigit() and int(text) <= int(original.get(path, "100"))
+        return NO_TURBO in ours and text.isdecimal() and int(text) <= int(original.get(path, "100"))
     return stage_of(path) is Stage.TUNABLE and _governor_was_changed(path, ours=ours, original=original)
 
 
@@ -106,7 +106,7 @@ def _governor_was_changed(path: str, *, ours: Ours, original: Mapping[str, str])
 
 def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
     """A limit that our request gives under the limits of now, or that its counterpart of ours has moved."""
-    if not text.isdigit():
+    if not text.isdecimal():
         return False
     directory, now = directory_of(path), int(text)
     lowest = _number(files, f"{directory}/cpuinfo_min_freq") or 0
@@ -118,7 +118,7 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
     driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
     if name_of(path) == MAX and boost_is_ours and driver.boost_resets_max and now == highest:
         return True
-    requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdigit()]
+    requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdecimal()]
     for request in requests:
         clamped = max(lowest, request if highest is None else min(request, highest))
         if now in (clamped, *_neighbours(files, directory, clamped)):
@@ -149,7 +149,7 @@ def _neighbours(files: HostFS, directory: str, khz: int) -> tuple[int, int]:
     """The table's entries around a frequency, itself where it is one or there is no table."""
     names = ("scaling_available_frequencies", "scaling_boost_frequencies")
     words = [word for name in names for word in (read_text(files, f"{directory}/{name}") or "").split()]
-    table = [int(word) for word in words if word.isdigit()]
+    table = [int(word) for word in words if word.isdecimal()]
     below = max((entry for entry in table if entry <= khz), default=khz)
     above = min((entry for entry in table if entry >= khz), default=khz)
     return below, above
@@ -166,4 +166,4 @@ def _cooling(files: HostFS) -> bool:
 
 def _number(files: HostFS, path: str) -> int | None:
     text = read_text(files, path)
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and text.isdecimal() else None

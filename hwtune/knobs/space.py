@@ -224,7 +224,7 @@ def _epp_knob(
 
 
 def _epp_rank(word: str) -> int:
-    return int(word) if word.isdigit() else EPP_WORDS.get(word, len(EPP_WORDS) * 256)
+    return int(word) if word.isdecimal() else EPP_WORDS.get(word, len(EPP_WORDS) * 256)
 
 
 def _boost_knob(name: str, current: str, scope: tuple[int, ...]) -> ChoiceKnob:

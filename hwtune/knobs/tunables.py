@@ -89,14 +89,14 @@ def tunable_knobs(
             continue
         text = read_text(files, tunable_paths(files, tunable.key, policies)[0])
         in_use = any(policy.governor == tunable.governor for policy in policies)
-        if in_use and (text is None or not text.isdigit()):
+        if in_use and (text is None or not text.isdecimal()):
             continue
         knobs.append(_knob(tunable, text, prefix=prefix, scope=scope, governor_knob=governor_knob))
     return knobs
 
 
 def _knob(tunable: Tunable, text: str | None, *, prefix: str, scope: tuple[int, ...], governor_knob: str) -> RangeKnob:
-    default = int(text) if text is not None and text.isdigit() else tunable.default
+    default = int(text) if text is not None and text.isdecimal() else tunable.default
     grid = range(tunable.low, tunable.high + 1, tunable.step)
     # A value found off the grid is legal too, and then the grid has to be written out.
     levels = None if default in grid else tuple(sorted({*grid, default}))

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rig.calls import CPUFREQ
 from rig.chip import IDLE_MW, METER_MODEL, METER_OEM, PSTATES
 from rig.errors import RigTimeout
-from rig.machine import CHECKOUT, CPUFREQ, Rig
+from rig.machine import CHECKOUT, Rig
 
 pytestmark = pytest.mark.rig
 

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import pytest
+from rig.calls import CPUFREQ
 from rig.link import Job
-from rig.machine import CPUFREQ, Rig
+from rig.machine import Rig
 
 pytestmark = pytest.mark.rig
 

@@ -12,8 +12,9 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 import pytest
+from rig.calls import CPUFREQ
 from rig.chip import PSTATES
-from rig.machine import CHECKOUT, CPUFREQ, Rig
+from rig.machine import CHECKOUT, Rig
 
 pytestmark = pytest.mark.rig
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rig.build import GUEST, Images
 from rig.chip import TELEMETRY_ADDRESS, TELEMETRY_SIZE
@@ -15,6 +16,8 @@ from rig.packages import tool
 
 AGENT_PORT = "hwtune.agent"
 PLANNER_PORT = "hwtune.planner"
+
+Root = Literal["host", "memory"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Descriptors:
 
 
 def qemu_command(
-    images: Images, fds: Descriptors, *, cpus: int, memory_mb: int, python: Path, out: Path | None
+    images: Images, fds: Descriptors, *, cpus: int, memory_mb: int, root: Root, python: Path, out: Path | None
 ) -> list[str]:
     """The whole command. Standard input and output are the guest's serial console, see `diagnosis` for the input.
 
@@ -41,6 +44,7 @@ def qemu_command(
         fds: Descriptors of this process that QEMU is to inherit.
         cpus: Number of vCPUs.
         memory_mb: Guest memory in MiB.
+        root: Whether the guest's root is the host's, or all in the initramfs.
         python: Interpreter for the guest's agent, a path of the host.
         out: A folder of the host that the guest may write to, under the same path.
     """
@@ -66,15 +70,16 @@ def qemu_command(
         *("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}"),
         *("-chardev", f"socket,id=planner,fd={fds.planner}"),
         *("-device", f"virtserialport,chardev=planner,name={PLANNER_PORT}"),
-        *("-virtfs", "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap"),
         *("-kernel", str(images.kernel), "-initrd", str(images.initramfs)),
     ]
+    if root == "host":
+        command += ["-virtfs", "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap"]
     if out is not None:
         command += ["-virtfs", f"local,path={_escape(out)},mount_tag=out,security_model=none,multidevs=remap"]
-    return [*command, "-append", kernel_command_line(images, python=python, out=out)]
+    return [*command, "-append", kernel_command_line(images, root=root, python=python, out=out)]
 
 
-def kernel_command_line(images: Images, *, python: Path, out: Path | None) -> str:
+def kernel_command_line(images: Images, *, root: Root, python: Path, out: Path | None) -> str:
     """Kernel parameters (Documentation/admin-guide/kernel-parameters.txt), and what guest/init.sh wants to know."""
     words = [
         *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "mitigations=off", "psi=1"),
@@ -85,6 +90,7 @@ def kernel_command_line(images: Images, *, python: Path, out: Path | None) -> st
         *("sysctl.kernel.hung_task_timeout_secs=30", "sysctl.kernel.hung_task_all_cpu_backtrace=1"),
         *("softlockup_all_cpu_backtrace=1", "sysrq_always_enabled"),
         f"memmap={TELEMETRY_SIZE // 1024}K${TELEMETRY_ADDRESS:#x}",
+        f"rig.root={root}",
         f"rig.modules={_quote(images.modules)}",
         f"rig.python={_quote(python)}",
         f"rig.agent={_quote(GUEST / 'agent.py')}",

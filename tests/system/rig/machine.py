@@ -20,22 +20,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from rig.boot import Descriptors, qemu_command
-from rig.build import GUEST, build
+from rig.boot import Descriptors, Root, qemu_command
+from rig.build import GUEST, build, with_files
+from rig.calls import Guest
+from rig.carried import carried_files
 from rig.chip import MAX_CPUS, PSTATES, TELEMETRY_ADDRESS, Topology, published_energy_j
 from rig.diagnosis import examine
 from rig.errors import RigError, RigHung
-from rig.link import Job, Link, OnOutput, Result
+from rig.link import Link
 from rig.planner_port import PlannerPort
 from rig.quota import find_hierarchy, group_of, remove_group, require_hierarchy
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 _BOOT_TIMEOUT_S = 120.0
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Rig:
+class Rig(Guest):
     """One boot of the rig's machine; a context manager.
 
     Attributes:
@@ -48,6 +49,7 @@ class Rig:
         *,
         cpus: int = 2,
         topology: Topology = "own",
+        root: Root = "host",
         memory_mb: int = 1536,
         share: float = 0.5,
         ac: bool = False,
@@ -64,6 +66,8 @@ class Rig:
         Args:
             cpus: vCPUs, 1 to 8.
             topology: A cpufreq policy for each CPU (`own`) or one for all (`shared`).
+            root: Where the guest's files are: the host's own, all of them (`host`), or what hwtune needs without numpy
+                and torch in the guest's memory (`memory`), which suspend to RAM leaves alone.
             memory_mb: Guest memory in MiB, at least 512.
             share: Share of one host core that a vCPU gets at the top P-state; cpus x share should leave the host half
                 a core for QEMU itself.
@@ -83,22 +87,22 @@ class Rig:
             raise RigError(f"share must be 0.05 to 1.0 of a host core, not {share:g}")
         if memory_mb < 512:
             raise RigError(f"memory must be at least 512 MiB, not {memory_mb}")
+        super().__init__()
         self.python = python or Path(sys.executable)
         self.boot_s = 0.0
         self._cpus, self._topology, self._memory_mb, self._share = cpus, topology, memory_mb, share
+        self._root = root
         self._ac, self._silicon, self._may_fetch = ac, silicon, may_fetch
         self._extra_env = dict(env or {})
         self._out = out.resolve() if out else None
         self._log = log.resolve() if log else None
         self._planner_command = planner_command
         self._stack = ExitStack()
-        self._link: Link | None = None
         self._helper: subprocess.Popen[str] | None = None
         self._ram = -1
         self._console = b""
         self._console_fd = -1
         self._planner_log = b""
-        self._at_boot: dict[str, str] = {}
 
     def __enter__(self) -> Rig:
         try:
@@ -125,6 +129,11 @@ class Rig:
         if self._silicon:
             require_hierarchy()
         images = build(self._cpus, self._topology, may_fetch=self._may_fetch)
+        archives: list[int] = []
+        if self._root == "memory":
+            archive = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            archives = [archive.fileno()]
+            images = with_files(images, carried_files(self.python, GUEST), archive.fileno())
         started = time.monotonic()
         console = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._console_fd = console.fileno()
@@ -136,14 +145,14 @@ class Rig:
         ports = {"monitor": monitor, "examiner": examiner, "agent": agent, "planner": planner}
         fds = Descriptors(ram=ram, **{name: pair[1].fileno() for name, pair in ports.items()})
         command = qemu_command(
-            images, fds, cpus=self._cpus, memory_mb=self._memory_mb, python=self.python, out=self._out
+            images, fds, cpus=self._cpus, memory_mb=self._memory_mb, root=self._root, python=self.python, out=self._out
         )
         qemu = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=console,
             stderr=subprocess.STDOUT,
-            pass_fds=fds.all(),
+            pass_fds=(*fds.all(), *archives),
             start_new_session=True,  # a terminal's Ctrl-C is for the rig, which then ends QEMU
         )
         if self._silicon:
@@ -253,8 +262,6 @@ class Rig:
         """What the planner on the host wrote to stderr, known after the end."""
         return self._planner_log.decode(errors="replace")
 
-    # --- commands in the guest ---
-
     @property
     def env(self) -> dict[str, str]:
         """The environment of guest commands."""
@@ -273,73 +280,14 @@ class Rig:
             env["HWTUNE_PLANNER_COMMAND"] = shlex.join([str(self.python), "-I", "-S", str(GUEST / "relay.py")])
         return {**env, **self._extra_env}
 
-    @property
-    def lost(self) -> RigError | None:
-        """Why this machine is of no more use, if a call has found it hung or gone."""
-        return self._connected().lost
-
-    def ping(self, timeout_s: float = 20.0) -> None:
-        """Makes sure that the guest answers; RigHung or another RigError when it does not."""
-        self._connected().call("read", path="/proc/uptime", timeout_s=timeout_s)
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        on_output: OnOutput | None = None,
-    ) -> Job:
-        """Starts a command in the background, as root, in a session of its own; see `Job`."""
-        where = str(cwd) if cwd is not None else os.getcwd()
-        return Job(
-            self._connected(), argv, cwd=where, env={**self.env, **(env or {})}, stdin=stdin, on_output=on_output
-        )
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        timeout_s: float = 300.0,
-    ) -> Result:
-        """Runs a command to its end and returns its status and output; RigTimeout after `timeout_s`."""
-        return self.start(argv, cwd=cwd, env=env, stdin=stdin).wait(timeout_s)
-
-    def read(self, path: str) -> str:
-        """A file of the guest; OSError with the guest's errno."""
-        return str(self._connected().call("read", path=path))
-
-    def write(self, path: str, text: str) -> None:
-        """Writes a file of the guest in one write(2), as a sysfs attribute wants it; OSError with the guest's errno."""
-        self._connected().call("write", path=path, text=text)
-
-    def snapshot(self, *patterns: str) -> dict[str, str]:
-        """Text of all files of the guest that match; `**` goes into folders. An unreadable one gives `<reason>`."""
-        found = self._connected().call("snapshot", patterns=list(patterns))
-        return {str(path): str(text) for path, text in found.items()}
-
-    def cpufreq(self) -> dict[str, str]:
-        """What can be set there, of all policies and governors, to compare before with after."""
-        policies = [f"{CPUFREQ}/policy*/scaling_{name}" for name in ("governor", "min_freq", "max_freq", "setspeed")]
-        return self.snapshot(*policies, f"{CPUFREQ}/boost", *(f"{CPUFREQ}/{g}/*" for g in _TUNABLE_GOVERNORS))
-
     def put_back(self) -> None:
         """As the boot left it: on battery, no firmware limit, P-states that matter, governors and limits."""
         self.set_highest_pstate(0)
         self.set_ac(False)
         self.set_throttle(True)
+        for cpu in range(1, self._cpus):
+            self.put_online(cpu, True)
         self.restore_cpufreq()
-
-    def restore_cpufreq(self) -> None:
-        """Puts governors and limits back to those of the boot, for the next test."""
-        for name in ("scaling_max_freq", "scaling_min_freq", "scaling_governor"):
-            for path, text in self._at_boot.items():
-                if path.endswith(f"/{name}"):
-                    self.write(path, text.strip())
 
     # --- the machine around it ---
 
@@ -369,14 +317,6 @@ class Rig:
         """Writes what an ended rig has left to say into a folder: console.txt, planner.txt."""
         (folder / "console.txt").write_text(self.console() + "\n")
         (folder / "planner.txt").write_text(self.planner_log())
-
-    def _connected(self) -> Link:
-        if self._link is None:
-            raise RigError("the rig is not booted")
-        return self._link
-
-
-_TUNABLE_GOVERNORS = ("ondemand", "conservative", "schedutil")
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:

@@ -116,7 +116,8 @@ class LinuxFS:
 
     def writable(self, path: str) -> bool:
         """See `HostFS.writable`."""
-        return os.access(self._root + path, os.W_OK)
+        # By effective ids: access(2) leaves out the capabilities of a user who is not root.
+        return os.access(self._root + path, os.W_OK, effective_ids=True)
 
 
 class CapturedFS:

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -172,6 +174,7 @@ root_only = pytest.mark.skipif(
 )
 LOOK = """
 import sys
+import tempfile
 from hwtune.host.denial import refused, why_denied
 from hwtune.host.fs import LinuxFS
 path = sys.argv[1]

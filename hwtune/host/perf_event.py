@@ -236,6 +236,8 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
         if part:
+            if max(len(first), len(last)) > 5:  # NR_CPUS is 8192 at most: this is no list of CPUs
+                raise ValueError(f"not a list of CPUs: {text[:40]!r}")
             cpus.extend(range(int(first), int(last or first) + 1))
     return tuple(cpus)
 

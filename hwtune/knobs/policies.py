@@ -198,6 +198,8 @@ def _online(files: HostFS, directory: str) -> bool:
             files.read(f"{directory}/{attribute}")
         except TransientError:
             return False
+        except HostError:
+            continue  # EIO of one attribute says nothing about the rest
     return True
 
 

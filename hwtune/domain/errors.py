@@ -11,7 +11,8 @@
     ├── KnobError                    1
     │   ├── Rejected                 1  the kernel refused a value
     │   ├── VerifyError              6  read back something else than was written
-    │   └── RestoreError             6  something that is ours could not be put back
+    │   ├── RestoreError             6  something that is ours could not be put back
+    │   └── ForeignEdit              6  somebody else sets what we were setting
     ├── JournalError                 1  the record of what to restore is unreadable or cannot be written
     ├── Locked                       7  another writer holds the machine
     ├── StoreError                   1
@@ -123,6 +124,12 @@ class VerifyError(KnobError):
 
 class RestoreError(KnobError):
     """A value that is ours could not be put back; the journal is kept."""
+
+    exit_status = 6
+
+
+class ForeignEdit(KnobError):
+    """Somebody else sets what we were setting; everything of ours was put back."""
 
     exit_status = 6
 

@@ -26,3 +26,8 @@ class LinuxClock:
     def sleep(self, duration_s: float) -> None:
         """See `Clock.sleep`."""
         time.sleep(duration_s)
+
+
+def suspended_s() -> float:
+    """How long this machine has slept since it was booted: CLOCK_BOOTTIME runs on in a suspend, CLOCK_MONOTONIC not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -9,17 +9,27 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from hwtune.domain.errors import JournalError, ParseError, PermissionDenied
+from hwtune.domain.errors import JournalError, ParseError
 from hwtune.host.fs import HostFS, LinuxFS
+from hwtune.knobs import durable
 
 _NAME = "journal.json"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def _inside(path: str) -> str:
+    """A tree's journal must not lead out of the tree."""
+    if ".." in path.split("/"):
+        raise ValueError("a path must not go up")
+    return path
+
+
+Attribute = Annotated[str, AfterValidator(_inside)]
 
 
 class Owner(BaseModel):
@@ -43,6 +53,7 @@ class Journal(BaseModel):
         original: path → text before anything was changed.
         ours: path → the texts that are ours: what was asked for last, and what the kernel made of it. Written ahead
             of every change, so that after a crash the value is one of these or the one before.
+        suspended_s: how long the machine had slept since its boot when this was written; None where it is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,8 +63,9 @@ class Journal(BaseModel):
     owner: Owner
     verb: str
     state: Literal["active", "kept"]
-    original: dict[str, str]
-    ours: dict[str, tuple[str, ...]]
+    original: dict[Attribute, str]
+    ours: dict[Attribute, tuple[str, ...]]
+    suspended_s: float | None = None
 
 
 class _Signed(Journal):
@@ -112,14 +124,9 @@ def load(run_dir: Path, files: HostFS) -> Journal | None:
         PermissionDenied: it is not ours to read.
     """
     path = run_dir / _NAME
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
+    text = durable.load(path, hint=_hint(path))
+    if text is None:
         return None
-    except PermissionError as error:
-        raise PermissionDenied(str(path), "read", errno=error.errno, hint="run as root") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise JournalError(f"cannot read {path}: {error}", hint=_hint(path)) from error
     try:
         journal = _Signed.model_validate_json(text)
     except ValidationError as error:
@@ -134,29 +141,14 @@ def load(run_dir: Path, files: HostFS) -> Journal | None:
 
 
 def save(run_dir: Path, journal: Journal) -> None:
-    """Put the journal on its file system for good: write aside, fsync, rename, fsync the directory.
+    """Put the journal on its file system for good.
 
     Raises:
         JournalError: no space, a read-only file system.
         PermissionDenied: no right to write there.
     """
-    path, aside = run_dir / _NAME, run_dir / f"{_NAME}.new"
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(_Signed(**journal.model_dump(), digest=_digest(journal)).model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        _sync(run_dir)
-    except PermissionError as error:
-        raise PermissionDenied(str(path), "write", errno=error.errno, hint="run as root") from error
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise JournalError(
-            f"cannot write {path}: {error.strerror}", hint="make room there; hwtune changes nothing that it cannot undo"
-        ) from error
+    signed = _Signed(**journal.model_dump(), digest=_digest(journal))
+    durable.save(run_dir / _NAME, signed.model_dump_json(indent=1))
 
 
 def remove(run_dir: Path) -> None:
@@ -165,13 +157,7 @@ def remove(run_dir: Path) -> None:
     Raises:
         JournalError: when the file cannot be removed.
     """
-    try:
-        (run_dir / _NAME).unlink(missing_ok=True)
-        (run_dir / f"{_NAME}.new").unlink(missing_ok=True)
-        if run_dir.is_dir():
-            _sync(run_dir)
-    except OSError as error:
-        raise JournalError(f"cannot remove {run_dir / _NAME}: {error.strerror}") from error
+    durable.remove(run_dir / _NAME)
 
 
 def baseline(run_dir: Path, files: HostFS) -> Mapping[str, str]:
@@ -182,14 +168,6 @@ def baseline(run_dir: Path, files: HostFS) -> Mapping[str, str]:
     """
     journal = load(run_dir, files)
     return {} if journal is None else journal.original
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _hint(path: Path) -> str:

@@ -11,6 +11,6 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def _in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hwtune.knobs.journal.os.fsync", lambda fd: None)
+        patch.setattr("hwtune.knobs.durable.os.fsync", lambda fd: None)
         patch.setattr("hwtune.knobs.cpufreq.time.sleep", lambda duration_s: None)
         yield

@@ -19,7 +19,7 @@ SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthChe
 
 @pytest.fixture(autouse=True)
 def _no_power_cut(monkeypatch):
-    monkeypatch.setattr("hwtune.knobs.journal.os.fsync", lambda fd: None)
+    monkeypatch.setattr("hwtune.knobs.durable.os.fsync", lambda fd: None)
 
 
 def values(knob):

@@ -1,0 +1,317 @@
+"""A kernel in memory: a tree of files, the moments that change it, and faults that strike it."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from fake.attribute import Attribute, refuse
+from fake.boost import Boost, IntelPstate
+from fake.cpus import CPU, Cpus
+from fake.driver import Driver
+from fake.faults import Fault, Killed
+from fake.governors import Tunables
+from fake.policy import Policy
+from fake.tree import FileTree, build
+from fake.trees import Heat, Tree
+
+CPUFREQ = f"{CPU}/cpufreq"
+
+
+def _killed() -> NoReturn:
+    raise Killed
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """An open file. Its attribute may go, and then it answers ENODEV for ever, whatever has come in its place."""
+
+    kernel: FakeKernel
+    path: str
+    life: int
+
+    def read(self) -> str:
+        """The text with its newline."""
+        return self.kernel.read_at(self)
+
+    def write(self, text: str) -> None:
+        """One write from the beginning."""
+        self.kernel.write_at(self, text)
+
+
+@dataclass
+class FakeKernel:
+    """A machine. Everything raises OSError with the errno of the real kernel.
+
+    Args:
+        driver: rules of its cpufreq driver.
+        policies: its cpufreq policies.
+        threads: CPUs of one core, for each core that has more than one.
+        capacities: CPU → `cpu_capacity`, where cores are unlike.
+        trees: what else is there: powercap, uncore, cpuidle, hwmon …
+        min_perf_pct: of intel_pstate, after boot.
+        kill: ends the caller (`kill_before`, `kill_after`).
+    """
+
+    driver: Driver
+    policies: list[Policy]
+    threads: Sequence[tuple[int, ...]] = ()
+    capacities: dict[int, int] | None = None
+    trees: list[Tree] = field(default_factory=list)
+    min_perf_pct: int = 10
+    kill: Callable[[], None] = _killed
+    clock: Callable[[], float] = time.monotonic
+    ignore_limits: bool = False
+    """Limits are accepted and read back, and the hardware runs as it likes."""
+    busy: bool = True
+    """Whether there is work, for governors that ask."""
+    faults: list[Fault] = field(default_factory=list)
+    log: list[tuple[str, str, str, int | None]] = field(default_factory=list)
+    """Operation, path, text, errno: of every read and write by the program, not of `somebody`."""
+    boots: int = 0
+
+    def __post_init__(self) -> None:
+        self._as_built = copy.deepcopy((self.policies, self.trees))
+        self._boot()
+
+    def _boot(self) -> None:
+        self.boots += 1
+        self.online = {cpu for policy in self.policies for cpu in policy.cpus}
+        self.boost = Boost(self.driver.boost, self.policies, self.active) if self.driver.boost else None
+        self.intel = None
+        if self.boost is not None and "no_turbo" in self.boost.rules.files:
+            self.intel = IntelPstate(self.boost, self.driver.status or "active", self.min_perf_pct)
+        self.tunables = Tunables()
+        self.cpus = Cpus(sorted(self.online), self.online, self.hotplug, self.threads, self.capacities)
+        self.heat = Heat(len(self.policies))
+        self._shape: object = None
+        self._tree: FileTree | None = None
+        self._governors_changed()
+
+    # --- the files ----------------------------------------------------------------------------------------------
+
+    def read(self, path: str) -> str:
+        """What the program reads: text with a newline."""
+        return self.read_at(Handle(self, path, self._life(path)))
+
+    def write(self, path: str, text: str) -> None:
+        """What the program writes, in one call."""
+        self.write_at(self._opened(path, text), text)
+
+    def open(self, path: str, *, write: bool = False) -> Handle:
+        """A file that is kept open.
+
+        Raises:
+            OSError: ENOENT; EACCES where the mode forbids it, which sysfs enforces even for root.
+        """
+        bits = self.mode(path)
+        if not bits:
+            refuse(errno.ENOENT)
+        if not bits & (0o222 if write else 0o444):
+            refuse(errno.EACCES)
+        return Handle(self, path, self._life(path))
+
+    def _opened(self, path: str, text: str) -> Handle:
+        try:
+            return self.open(path, write=True)
+        except OSError as error:
+            self.log.append(("write", path, text, error.errno))
+            raise
+
+    def read_at(self, handle: Handle) -> str:
+        """See `Handle.read`."""
+        text, code = "", None
+        try:
+            answer = self._struck("read", handle.path)
+            text = f"{self._attribute(handle).show()}\n" if answer is None else answer
+        except OSError as error:
+            code = error.errno
+            raise
+        finally:
+            self.log.append(("read", handle.path, text, code))
+        return text
+
+    def write_at(self, handle: Handle, text: str) -> None:
+        """See `Handle.write`."""
+        code, ends = None, False
+        try:
+            ends = self._struck("write", handle.path) is not None
+            self._store(handle, text)
+        except OSError as error:
+            code = error.errno
+            raise
+        finally:
+            self.log.append(("write", handle.path, text, code))
+        if ends:
+            self.kill()
+
+    def _store(self, handle: Handle, text: str) -> None:
+        store = self._attribute(handle).store
+        if text and store is not None:  # sysfs never hears of an empty write
+            store(text)
+        elif text:
+            refuse(errno.EIO)
+
+    def _struck(self, operation: str, path: str) -> str | None:
+        """The fault of this call, if it has one: raises it, or gives the text to answer (of a write: a kill after)."""
+        for fault in [fault for fault in self.faults if fault.meets(operation, path)]:
+            if fault.action == "kill_before":
+                self.kill()
+                refuse(errno.EINTR)
+            if callable(fault.action):
+                fault.action(self)
+            if fault.errno is not None:
+                refuse(fault.errno)
+            if fault.action == "kill_after" or fault.text is not None:
+                return fault.text or ""
+        return None
+
+    def _attribute(self, handle: Handle) -> Attribute:
+        found = self.tree().find(handle.path)
+        if found is None or handle.life != self._life(handle.path):
+            refuse(errno.ENODEV if handle.life else errno.ENOENT)
+        return found
+
+    def _life(self, path: str) -> int:
+        """Which life of its file a path leads to; 0 where there is none."""
+        if self.tree().find(path) is None:
+            return 0
+        return self.tunables.births.get(self.tree().resolve(path).rpartition("/")[0], 1)
+
+    def mode(self, path: str) -> int:
+        """Permission bits of a file, 0 when there is none."""
+        found = self.tree().find(path)
+        return 0 if found is None else found.mode
+
+    def paths(self) -> list[str]:
+        """Every file, links left out."""
+        return sorted(self.tree().files)
+
+    def listdir(self, path: str) -> list[str]:
+        """Names in a directory, links among them."""
+        return self.tree().listdir(path)
+
+    def state(self) -> dict[str, str]:
+        """Path → text of every writable file that can be read now: what "byte for byte" is judged by."""
+        texts = {}
+        for path, file in self.tree().files.items():
+            if file.mode & 0o222:
+                try:
+                    texts[path] = f"{file.show()}\n"
+                except OSError:
+                    continue
+        return texts
+
+    def requests(self) -> dict[str, int]:
+        """Path of every limit → the request that the kernel remembers for it."""
+        found = {}
+        for policy in self.policies:
+            found[f"{self.directory(policy)}/scaling_min_freq"] = policy.min_request
+            found[f"{self.directory(policy)}/scaling_max_freq"] = policy.max_request
+        return found
+
+    def tree(self) -> FileTree:
+        """All files; put together anew when some have come or gone."""
+        shape = (tuple(self.tunables.births.items()), tuple(self.tunables.places), frozenset(self.online), self.boots)
+        if self._tree is None or shape != self._shape:
+            self._shape, self._tree = shape, build(self)
+        return self._tree
+
+    # --- what the files ask for ---------------------------------------------------------------------------------
+
+    def directory(self, policy: Policy) -> str:
+        """Where a policy's files are."""
+        return f"{CPU}/cpu{policy.number}/cpufreq" if self.driver.old_layout else f"{CPUFREQ}/policy{policy.number}"
+
+    def active(self, policy: Policy) -> bool:
+        """Whether any of its CPUs is online."""
+        return not self.online.isdisjoint(policy.cpus)
+
+    def current_khz(self, policy: Policy) -> int:
+        """What the policy's CPUs run at."""
+        return policy.frequency(busy=self.busy, obeys=not self.ignore_limits)
+
+    def govern(self, policy: Policy, governor: str) -> None:
+        """A policy takes a governor; taking the one it has changes nothing."""
+        if governor == policy.governor:
+            return
+        speed = self.current_khz(policy)
+        policy.governor = governor
+        policy.setspeed = speed
+        if policy.epp is not None:
+            policy.epp.govern(governor)
+        self._governors_changed()
+
+    def _governors_changed(self) -> None:
+        common = not self.driver.tunables_per_policy
+        self.tunables.settle(
+            (f"{CPUFREQ if common else self.directory(policy)}/{policy.governor}", policy.governor)
+            for policy in self.policies
+            if self.active(policy)
+        )
+
+    # --- moments ------------------------------------------------------------------------------------------------
+
+    def hotplug(self, cpu: int, online: bool) -> None:
+        """A CPU comes or goes; a policy without CPUs keeps its governor and its requests, not its tunables."""
+        if cpu not in self.cpus.present:
+            refuse(errno.ENODEV)
+        if not online and self.online == {cpu}:
+            refuse(errno.EBUSY)
+        before = {policy.number: self.active(policy) for policy in self.policies}
+        (self.online.add if online else self.online.discard)(cpu)
+        self._governors_changed()
+        for policy in self.policies:
+            if self.active(policy) and not before[policy.number]:
+                self._came_back(policy)
+
+    def _came_back(self, policy: Policy) -> None:
+        policy.setspeed = policy.frequency(busy=False) if policy.governor != "userspace" else policy.limits[1]
+        if self.driver.old_layout:
+            policy.min_request, policy.max_request = policy.low, policy.cpuinfo_max
+
+    def suspend(self) -> None:
+        """To RAM and back: all CPUs but the first go and come, and the driver's firmware loses what it loses."""
+        went = sorted(self.online)[1:]
+        for cpu in went:
+            self.hotplug(cpu, False)
+        for cpu in went:
+            self.hotplug(cpu, True)
+        lost = self.driver.loses
+        for policy, built in zip(self.policies, copy.deepcopy(self._as_built[0]), strict=True):
+            if "limits" in lost:
+                policy.min_request, policy.max_request = built.min_request, built.max_request
+            if "epp" in lost and policy.epp is not None:
+                policy.epp = built.epp
+            if "governor" in lost:
+                self.govern(policy, built.governor)
+        if "boost" in lost and self.boost is not None:
+            self.boost.switch_all(True)
+        for tree in self.trees:
+            tree.suspended(lost)
+        self._tree = None
+
+    def firmware_limit(self, khz: int | None) -> None:
+        """The firmware holds every maximum down, or lets it go: `bios_limit`, elsewhere a cooling device."""
+        for policy in self.policies:
+            if khz is None:
+                policy.held_max.pop("firmware", None)
+            else:
+                policy.held_max["firmware"] = khz
+        self.heat.state = 0 if khz is None or self.driver.bios_limit else 1
+
+    def somebody(self, path: str, text: str) -> None:
+        """Another program writes; no fault strikes it and no log has it."""
+        handle = self.open(path, write=True)
+        self._store(handle, text)
+
+    def reboot(self) -> None:
+        """Everything as after power-on, and another boot id."""
+        policies, self.trees = copy.deepcopy(self._as_built)
+        self.policies[:] = policies
+        self.ignore_limits = False
+        self._boot()

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from hwtune import __version__
-from hwtune.cli import config, gradcheck, knobs, probe, replay, report, sweep, train, tune, why
+from hwtune.cli import capture, config, gradcheck, knobs, probe, replay, report, sweep, train, tune, why
 from hwtune.cli.options import spread_optional_values
 from hwtune.cli.signals import Terminated, exit_status, raise_on_sigterm
 from hwtune.domain.errors import HwtuneError
@@ -27,6 +27,7 @@ app = typer.Typer(
 _RUNS_A_COMMAND = {"allow_interspersed_args": False}
 
 app.command()(probe.probe)
+app.command()(capture.capture)
 app.command(context_settings=_RUNS_A_COMMAND)(tune.tune)
 app.command(context_settings=_RUNS_A_COMMAND)(sweep.sweep)
 app.command()(replay.replay)

@@ -12,14 +12,14 @@ import glob
 import os
 import re
 import stat
-import tarfile
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 from hwtune.domain.errors import HostError, PermissionDenied, TransientError
+from hwtune.host.archive import FILE_BYTES, read_archive
 
-# One page is the most a sysfs attribute can say; /proc/stat of a large machine is longer.
-_READ_BYTES = 1 << 20
+# More paths than any pattern of ours finds on a machine of 8192 CPUs.
+_MOST_FOUND = 200_000
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EISDIR, errno.ELOOP}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _TRANSIENT = {errno.EAGAIN, errno.EINTR, errno.EBUSY}
@@ -53,9 +53,20 @@ class HostFS(Protocol):
         """Whether a write has a chance: the file is there and its mode, mount and our rights allow it."""
 
 
+@runtime_checkable
+class LinkedFS(HostFS, Protocol):
+    """Files among which there are symbolic links."""
+
+    def link(self, path: str) -> str | None:
+        """Where a symbolic link leads, as an absolute path of this machine; None for anything else."""
+
+
 def natural(path: str) -> list[str | int]:
     """Sort key that puts cpu2 before cpu10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
+    parts: list[str | int] = []
+    for index, part in enumerate(re.split(r"([0-9]+)", path)):
+        parts.append(int(part) if index % 2 else part)
+    return parts
 
 
 def _raise(path: str, operation: str, error: OSError) -> NoReturn:
@@ -84,8 +95,13 @@ class LinuxFS:
                 return None
             _raise(path, "read", error)
         try:
-            # A retrying read hangs on drivers that answer EAGAIN for ever, so every read is one system call.
-            text = os.read(fd, _READ_BYTES)
+            # A retrying read hangs on drivers that answer EAGAIN for ever, so every read is one system call; only
+            # /proc gives long texts (cpuinfo) page by page.
+            text = os.read(fd, FILE_BYTES)
+            while (
+                path.startswith("/proc/") and len(text) < FILE_BYTES and (more := os.read(fd, FILE_BYTES - len(text)))
+            ):
+                text += more
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
@@ -112,46 +128,43 @@ class LinuxFS:
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See `HostFS.glob`."""
         found = glob.glob(glob.escape(self._root) + pattern)
-        return tuple(sorted((name[len(self._root) :] for name in found), key=natural))
+        # Names that are not UTF-8 could not be printed; no kernel has one.
+        return tuple(sorted((name[len(self._root) :] for name in found if name.isprintable()), key=natural))
 
     def writable(self, path: str) -> bool:
         """See `HostFS.writable`."""
-        # By effective ids: access(2) leaves out the capabilities of a user who is not root.
-        return os.access(self._root + path, os.W_OK, effective_ids=True)
+        try:
+            # The mode as well: access(2) lets root write anything, sysfs nothing that is for reading only.
+            # By effective ids: access(2) leaves out the capabilities of a user who is not root.
+            mode = os.stat(self._root + path).st_mode
+            return bool(mode & 0o222) and os.access(self._root + path, os.W_OK, effective_ids=True)
+        except (OSError, ValueError):
+            return False
+
+    def link(self, path: str) -> str | None:
+        """See `LinkedFS.link`; the path is normal, and an absolute target is one of this machine."""
+        try:
+            target = os.readlink(self._root + path)
+        except OSError:
+            return None
+        return os.path.normpath(os.path.join(os.path.dirname(path), target))
 
 
 class CapturedFS:
-    """A machine's files from a `tar` archive laid out from `/`; nothing can be written."""
+    """A machine's files from a `tar` archive laid out from `/`; nothing can be written.
+
+    What the kernel refused when the machine was captured is refused again, where the capture says so.
+    """
 
     def __init__(self, archive: str | Path) -> None:
-        self._texts: dict[str, str] = {}
-        self._links: dict[str, str] = {}
-        self._directories: set[str] = set()
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                self._add(tar, member)
-        for path in [*self._texts, *self._links, *self._directories]:
-            # An archive need not list the directories that its members are in.
-            while (path := os.path.dirname(path)) not in {"/", ""}:
-                self._directories.add(path)
-
-    def _add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        path = "/" + os.path.normpath(member.name).lstrip("./")
-        if member.isfile() and (content := tar.extractfile(member)) is not None:
-            self._texts[path] = content.read(_READ_BYTES).decode("utf-8", "replace").rstrip()
-        elif member.issym():
-            self._links[path] = os.path.normpath(os.path.join(os.path.dirname(path), member.linkname))
-        elif member.islnk():
-            self._links[path] = "/" + os.path.normpath(member.linkname).lstrip("./")
-        elif member.isdir():
-            self._directories.add(path)
+        self._archive = read_archive(Path(archive))
 
     def _resolve(self, path: str) -> str:
         """Follow links in every leading part of the path, as the kernel's class directories need."""
         for _ in range(40):
             parts = path.split("/")
             for end in range(2, len(parts) + 1):
-                target = self._links.get("/".join(parts[:end]))
+                target = self._archive.links.get("/".join(parts[:end]))
                 if target is not None:
                     path = os.path.normpath("/".join([target, *parts[end:]]))
                     break
@@ -161,7 +174,11 @@ class CapturedFS:
 
     def read(self, path: str) -> str | None:
         """See `HostFS.read`."""
-        return self._texts.get(self._resolve(path))
+        resolved = self._resolve(path)
+        if resolved in self._archive.refused:
+            code = self._archive.refused[resolved]
+            _raise(path, "read", OSError(code, os.strerror(code)))
+        return self._archive.texts.get(resolved)
 
     def write(self, path: str, value: str) -> None:
         """A capture is read-only."""
@@ -171,28 +188,25 @@ class CapturedFS:
         """See `HostFS.glob`: part by part, so that links to directories are followed."""
         found = [""]
         for part in pattern.strip("/").split("/"):
-            found = [name for path in found for name in self._children(path, part)]
+            wild = any(character in part for character in "*?[")
+            matches = re.compile(fnmatch.translate(part)).match
+            inside: list[str] = []
+            for path in found:
+                names = self._archive.names.get(self._resolve(path).rstrip("/"), set())
+                inside += [f"{path}/{name}" for name in (filter(matches, names) if wild else names & {part})]
+                if len(inside) > _MOST_FOUND:  # links among directories multiply
+                    hint = "no machine has as many: not a capture"
+                    raise HostError(pattern, "list", errno=errno.E2BIG, hint=hint)
+            found = inside
         return tuple(sorted(found, key=natural))
-
-    def _children(self, path: str, part: str) -> list[str]:
-        if not any(character in part for character in "*?["):
-            child = f"{path}/{part}"
-            return [child] if self._exists(child) else []
-        inside = self._resolve(path or "/").rstrip("/") + "/"
-        names = {
-            known[len(inside) :].split("/", 1)[0]
-            for known in (*self._texts, *self._links, *self._directories)
-            if known.startswith(inside) and known != inside
-        }
-        return [f"{path}/{name}" for name in names if fnmatch.fnmatchcase(name, part)]
-
-    def _exists(self, path: str) -> bool:
-        resolved = self._resolve(path)
-        return resolved in self._texts or resolved in self._directories or resolved in self._links
 
     def writable(self, path: str) -> bool:
         """Nothing is."""
         return False
+
+    def link(self, path: str) -> str | None:
+        """See `LinkedFS.link`."""
+        return self._archive.links.get(path)
 
 
 class DryRunFS:
@@ -248,6 +262,8 @@ def open_root(root: str | Path) -> HostFS:
         return LinuxFS(path)
     try:
         return CapturedFS(path)
+    except HostError:
+        raise
     except Exception as error:
         # tarfile's errors, and those of whichever decompressor is below it: zlib, bz2 and lzma have nothing in common.
         raise HostError(str(path), "open root", errno=getattr(error, "errno", None), hint=hint) from error

@@ -15,9 +15,16 @@ from rig.build import missing
 from rig.machine import Rig
 from rig.packages import may_install
 from rig.quota import find_hierarchy
-from rig.standing import Standing, pytest_collection_modifyitems, pytest_terminal_summary, report_lost, rig
+from rig.standing import Standing, pytest_collection_modifyitems, pytest_terminal_summary, report_lost, rig, sleeper
 
-__all__ = ["pytest_collection_modifyitems", "pytest_terminal_summary", "rig", "standing_rig"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_terminal_summary",
+    "rig",
+    "sleeper",
+    "standing_rig",
+    "standing_sleeper",
+]
 
 
 def why_no_rig() -> str | None:
@@ -41,5 +48,15 @@ def standing_rig(pytestconfig: pytest.Config) -> Iterator[Standing]:
     # Of a host core for each vCPU: with half of one, bursts are so short that at 2000 MHz the same work cost 10 % less
     # energy than at the top instead of the 28 % that the chip's table says; with 0.8 it is 24 %.
     standing = Standing(lambda: Rig(share=0.8, may_fetch=may_install()), report_lost(pytestconfig))
+    yield standing
+    standing.close()
+
+
+@pytest.fixture(scope="module")
+def standing_sleeper(pytestconfig: pytest.Config) -> Iterator[Standing]:
+    """A machine beside the session's whose root survives suspend to RAM."""
+    if reason := why_no_rig():
+        pytest.skip(reason)
+    standing = Standing(lambda: Rig(root="memory", share=0.8, may_fetch=may_install()), report_lost(pytestconfig))
     yield standing
     standing.close()

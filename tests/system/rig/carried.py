@@ -17,8 +17,8 @@ from pathlib import Path
 from rig.errors import RigError
 from rig.packages import tool
 
-# Distributions that every verb imports. Not numpy and torch: half a gigabyte, for nothing that sets or restores.
-_DISTRIBUTIONS = ("pydantic", "typer", "psutil")
+# What the verbs import, `tune` included. Not numpy and torch: half a gigabyte that only simulating and learning need.
+_DISTRIBUTIONS = ("pydantic", "typer", "psutil", "pyperf")
 # Of the standard library what no program needs: 200 of its 240 MB.
 _LEFT_OUT = re.compile(
     r"(site-packages|_tkinter.*|_test.*|test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|distutils|pydoc_data|config-.*|.*\.opt-\d\.pyc)"

@@ -281,13 +281,14 @@ class Rig(Guest):
         return {**env, **self._extra_env}
 
     def put_back(self) -> None:
-        """As the boot left it: on battery, no firmware limit, P-states that matter, governors and limits."""
+        """As the boot left it: CPUs, firmware limit, battery, P-states that matter, governors, limits, no journal."""
         self.set_highest_pstate(0)
         self.set_ac(False)
         self.set_throttle(True)
         for cpu in range(1, self._cpus):
             self.put_online(cpu, True)
         self.restore_cpufreq()
+        self.run(["rm", "-rf", "/run/hwtune"])
 
     # --- the machine around it ---
 

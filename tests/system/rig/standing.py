@@ -82,10 +82,18 @@ def rig(standing_rig: Standing, request: pytest.FixtureRequest) -> Iterator[Rig]
     standing_rig.put_back(request.node.nodeid)
 
 
+@pytest.fixture
+def sleeper(standing_sleeper: Standing, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """As `rig`, but its root is memory, so that it can be suspended; one for all tests of a module."""
+    booted = standing_sleeper.answering(request.node.nodeid)
+    yield booted
+    standing_sleeper.put_back(request.node.nodeid)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test whose machine hung is run once more, on a fresh boot; no other failure is, unless a test is marked so."""
     for item in items:
-        if "rig" in getattr(item, "fixturenames", ()):
+        if {"rig", "sleeper"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[RigHung]))
 
 

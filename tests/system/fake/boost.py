@@ -50,6 +50,10 @@ class Boost:
             refuse(errno.EINVAL)
         self._switch(policy, on)
 
+    def mirror(self, policy: Policy) -> None:
+        """A policy that comes back takes what the machine's switch says."""
+        self._switch(policy, self.on)
+
     def _switch(self, policy: Policy, on: bool) -> None:
         if policy.boost == on:
             return

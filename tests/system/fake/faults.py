@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from fake.kernel import FakeKernel
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
 
 class Killed(BaseException):
     """The process ends here: nothing after this point runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happens to the machine during a call: `Moment("hotplug", (1, False))`.
+
+    Args:
+        name: a moment of `FakeKernel`: hotplug, suspend, firmware_limit, somebody.
+        args: what it is called with.
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+
+    def __call__(self, kernel: FakeKernel) -> None:
+        getattr(kernel, self.name)(*self.args)
 
 
 @dataclass(kw_only=True)
@@ -26,7 +42,8 @@ class Fault:
         times: how many it meets; None for all that follow.
         errno: what the call answers, nothing having happened.
         text: what a read answers.
-        action: `kill_before` and `kill_after` end the caller around the call; a function is called before it.
+        action: `kill_before` and `kill_after` end the caller around the call; a function or `Moment` comes
+            before it.
     """
 
     pattern: str = "*"

@@ -67,6 +67,8 @@ class FakeKernel:
     clock: Callable[[], float] = time.monotonic
     ignore_limits: bool = False
     """Limits are accepted and read back, and the hardware runs as it likes."""
+    modes: dict[str, int] = field(default_factory=dict)
+    """Path → permission bits that somebody has given it."""
     busy: bool = True
     """Whether there is work, for governors that ask."""
     faults: list[Fault] = field(default_factory=list)
@@ -185,7 +187,13 @@ class FakeKernel:
     def mode(self, path: str) -> int:
         """Permission bits of a file, 0 when there is none."""
         found = self.tree().find(path)
-        return 0 if found is None else found.mode
+        return 0 if found is None else self.modes.get(self.tree().resolve(path), found.mode)
+
+    def chmod(self, path: str, bits: int) -> None:
+        """Other permissions, for as long as the machine is up."""
+        if not self.mode(path):
+            refuse(errno.ENOENT)
+        self.modes[self.tree().resolve(path)] = bits
 
     def paths(self) -> list[str]:
         """Every file, links left out."""
@@ -270,6 +278,8 @@ class FakeKernel:
                 self._came_back(policy)
 
     def _came_back(self, policy: Policy) -> None:
+        if self.boost is not None:
+            self.boost.mirror(policy)
         policy.setspeed = policy.frequency(busy=False) if policy.governor != "userspace" else policy.limits[1]
         if self.driver.old_layout:
             policy.min_request, policy.max_request = policy.low, policy.cpuinfo_max
@@ -314,4 +324,5 @@ class FakeKernel:
         policies, self.trees = copy.deepcopy(self._as_built)
         self.policies[:] = policies
         self.ignore_limits = False
+        self.modes.clear()
         self._boot()

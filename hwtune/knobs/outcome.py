@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno as _errno
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from hwtune.domain.errors import HostError, PermissionDenied, Rejected
 from hwtune.knobs.attributes import Write
 from hwtune.knobs.ownership import same
 
-Result = Literal["already", "applied", "clamped", "rejected"]
-_RESULTS: tuple[Result, ...] = ("already", "applied", "clamped", "rejected")
+Result = Literal["offline", "already", "applied", "clamped", "yielded", "quarantined", "rejected"]
+# From best to worst; that some of its CPUs are offline says nothing about a knob's other files.
+_RESULTS: tuple[Result, ...] = get_args(Result)
 
 
 class Writable(Protocol):
@@ -31,7 +32,8 @@ class Outcome:
 
     Args:
         knob: its name.
-        result: already so, applied, clamped to another value, or rejected.
+        result: already so, applied, clamped to another value, or rejected; or not tried because its CPUs are offline,
+            because somebody else sets it, or because it is in quarantine.
         path: the file, None where nothing was written.
         wanted: what was asked for, in the knob's words.
         effective: what it is now, None when that is not known.
@@ -47,6 +49,12 @@ class Outcome:
 
     def __str__(self) -> str:
         match self.result:
+            case "offline":
+                return f"{self.knob} = {self.wanted} waits: its CPUs are offline"
+            case "yielded":
+                return f"{self.knob} is left as it is: somebody else has set {self.effective}"
+            case "quarantined":
+                return f"{self.knob} = {self.wanted} not set: in quarantine since a crash, see `hwtune quarantine list`"
             case "already":
                 return f"{self.knob} = {self.effective} already"
             case "applied":
@@ -69,7 +77,7 @@ def write_one(backend: Writable, write: Write) -> Outcome | None:
     except PermissionDenied:
         raise
     except (Rejected, HostError) as error:
-        return _outcome(write, "rejected", None, error.errno)
+        return outcome_of(write, "rejected", None, error.errno)
     return None
 
 
@@ -78,14 +86,15 @@ def read_one(backend: Writable, write: Write) -> Outcome:
     try:
         text = backend.read(write.path)
     except HostError as error:
-        return _outcome(write, "rejected", None, error.errno)
+        return outcome_of(write, "rejected", None, error.errno)
     if text is None:
-        return _outcome(write, "rejected", None, _errno.ENODEV)  # gone with its governor, or its driver
+        return outcome_of(write, "rejected", None, _errno.ENODEV)  # gone with its governor, or its driver
     clamped = not same(write.path, write.value, text) and text.isdecimal() and write.value.isdecimal()
-    return _outcome(write, "clamped" if clamped else "applied", text)
+    return outcome_of(write, "clamped" if clamped else "applied", text)
 
 
-def _outcome(write: Write, result: Result, text: str | None, errno: int | None = None) -> Outcome:
+def outcome_of(write: Write, result: Result, text: str | None = None, errno: int | None = None) -> Outcome:
+    """What became of a write; `text` is what the file reads."""
     return Outcome(
         knob=write.knob,
         result=result,

@@ -8,21 +8,25 @@ first one's own writes have moved. Killed at any point it can be begun again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from hwtune.domain.errors import HostError, Locked, Rejected, RestoreError, TransientError
+from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
 from hwtune.knobs.attributes import Stage, Write, directory_of, knob_of, stage_of
+from hwtune.knobs.changes import forgotten, vanished
 from hwtune.knobs.interruption import uninterrupted
 from hwtune.knobs.journal import Journal
 from hwtune.knobs.lock import Lock
 from hwtune.knobs.ownership import Ours
 
 _PASSES = 2
+# The two clocks are not read at once, and no suspend is shorter.
+_NAP_S = 0.5
 
 
 class Restorable(Protocol):
@@ -64,19 +68,29 @@ class RestoreReport:
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
-def put_back(backend: Restorable, *, original: Mapping[str, str], ours: Ours) -> RestoreReport:
+def put_back(
+    backend: Restorable,
+    *,
+    original: Mapping[str, str],
+    ours: Ours,
+    restarted: Callable[[str], bool] = lambda _path: False,
+) -> RestoreReport:
     """Restore the attributes that are ours; the journal is the caller's business.
 
     Args:
         backend: where to write.
         original: path → text to go back to.
         ours: path → texts that are ours.
+        restarted: whether an attribute may have been started anew since it was written, by a suspend or a hotplug: what
+            it then begins with is nobody's wish.
     """
-    return _Restoring(backend, original, ours).run()
+    return _Restoring(backend, original, ours, restarted).run()
 
 
 class _Restoring:
-    def __init__(self, backend: Restorable, original: Mapping[str, str], ours: Ours) -> None:
+    def __init__(
+        self, backend: Restorable, original: Mapping[str, str], ours: Ours, restarted: Callable[[str], bool]
+    ) -> None:
         self._backend = backend
         self._original = original
         self._limits_of = {directory_of(path) for path in ours if stage_of(path) is Stage.LIMIT}
@@ -95,8 +109,14 @@ class _Restoring:
             except HostError:
                 self._mine.add(path)  # trying to put it back tells what is wrong
                 continue
-            # What is not there may come back with its governor.
-            if now is None or now == text or backend.explains(path, now, ours=ours, original=original):
+            if now is None and path in ours and vanished(backend, path):
+                self._offline.add(path)
+            elif (
+                now is None  # it may come back with its governor
+                or now == text
+                or backend.explains(path, now, ours=ours, original=original)
+                or (path in ours and restarted(path) and forgotten(backend, path, now, original=original))
+            ):
                 self._mine.add(path)
             elif path in ours:
                 self._foreign[path] = now
@@ -161,7 +181,9 @@ class _Restoring:
         return exact
 
 
-def restore_machine(backend: Restorable, *, run_dir: Path, files: HostFS) -> RestoreReport | None:
+def restore_machine(
+    backend: Restorable, *, run_dir: Path, files: HostFS, slept_s: Callable[[], float] = suspended_s
+) -> RestoreReport | None:
     """What `hwtune restore` does: put back everything of this boot's journal; None when there is none.
 
     Raises:
@@ -175,12 +197,14 @@ def restore_machine(backend: Restorable, *, run_dir: Path, files: HostFS) -> Res
     lock.acquire()
     try:
         journal = journals.load(run_dir, files)
-        return None if journal is None else restore_journal(backend, run_dir=run_dir, journal=journal)
+        return None if journal is None else restore_journal(backend, run_dir=run_dir, journal=journal, slept_s=slept_s)
     finally:
         lock.release()
 
 
-def restore_journal(backend: Restorable, *, run_dir: Path, journal: Journal) -> RestoreReport:
+def restore_journal(
+    backend: Restorable, *, run_dir: Path, journal: Journal, slept_s: Callable[[], float] = suspended_s
+) -> RestoreReport:
     """Put back everything of a journal, and drop from it what is settled.
 
     The caller holds the lock.
@@ -196,9 +220,15 @@ def restore_journal(backend: Restorable, *, run_dir: Path, journal: Journal) -> 
             hint="wait until it ends; it puts back what it changed",
         )
     with uninterrupted():
-        report = put_back(backend, original=journal.original, ours=journal.ours)
+        slept = slept_since(journal.suspended_s, slept_s)
+        report = put_back(backend, original=journal.original, ours=journal.ours, restarted=lambda _path: slept)
         settle(run_dir, journal, report, before=None)
     return report
+
+
+def slept_since(before_s: float | None, slept_s: Callable[[], float]) -> bool:
+    """Whether the machine was suspended since it had slept for so long; None for not known."""
+    return before_s is not None and slept_s() - before_s > _NAP_S
 
 
 def settle(run_dir: Path, journal: Journal, report: RestoreReport, *, before: Journal | None) -> None:

@@ -1,28 +1,33 @@
 """Setting knobs so that they can always be put back.
 
 Every write is journaled before it is made, read back after, and undone when the transaction ends, however it ends;
-what a crash leaves behind is put back by whoever comes next.
+what a crash leaves behind is put back by whoever comes next. What somebody else sets in between is left to them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from hwtune.domain.errors import JournalError, PermissionDenied, VerifyError
+from hwtune.domain.errors import ForeignEdit, JournalError, PermissionDenied, VerifyError
 from hwtune.domain.knob import KnobSpace, Setting
+from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
-from hwtune.knobs.attributes import Write
+from hwtune.knobs.attributes import GOVERNOR, Write, knob_of
+from hwtune.knobs.changes import Changes, changes, offline, policy_of
+from hwtune.knobs.claims import claimed, without, written
 from hwtune.knobs.interruption import uninterrupted
 from hwtune.knobs.journal import Journal
 from hwtune.knobs.lock import Lock
-from hwtune.knobs.outcome import Outcome, read_one, worst_of, write_one
-from hwtune.knobs.restore import Restorable, RestoreReport, put_back, restore_journal, settle
+from hwtune.knobs.outcome import Outcome, worst_of
+from hwtune.knobs.quarantine import Quarantine
+from hwtune.knobs.restore import Restorable, RestoreReport, put_back, restore_journal, settle, slept_since
+from hwtune.knobs.writing import present, write_stage
 
 _log = logging.getLogger(__name__)
 
@@ -69,26 +74,47 @@ class Transaction:
         run_dir: where journal and lock are.
         verb: on whose behalf, for the journal and for others that find the machine locked.
         files: the machine's files, for the name of its boot.
+        state_dir: where it is remembered what may not be turned; None on a machine that cannot crash.
+        on_foreign: whether a knob that somebody else sets meanwhile is left to them, or ends it all.
+        slept_s: how long the machine has been suspended since its boot.
     """
 
-    def __init__(self, backend: KnobBackend, *, run_dir: Path, verb: str, files: HostFS) -> None:
+    def __init__(
+        self,
+        backend: KnobBackend,
+        *,
+        run_dir: Path,
+        verb: str,
+        files: HostFS,
+        state_dir: Path | None = None,
+        on_foreign: Literal["stop", "yield"] = "yield",
+        slept_s: Callable[[], float] = suspended_s,
+    ) -> None:
         self.backend = backend
         self.recovered: RestoreReport | None = None
         self._run_dir = run_dir
         self._verb = verb
         self._files = files
+        self._on_foreign = on_foreign
+        self._slept_s = slept_s
         self._lock = Lock(run_dir, verb=verb)
-        self._rejected: dict[str, Outcome] = {}
+        self._quarantine = None if state_dir is None else Quarantine(state_dir, files)
+        self._held: dict[str, Outcome] = {}
+        self._theirs: dict[str, str] = {}
         self._earlier: Journal | None = None
         self._journal: Journal | None = None
         self._found: dict[str, str] = {}
+        self._asked = Setting()
+        self._left: dict[str, str] = {}
+        self._left_slept_s = 0.0
+        self._away: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         """Take the machine.
 
         Raises:
             Locked: another writer holds it.
-            JournalError: the journal is unreadable, or cannot be written.
+            JournalError: the journal or the quarantine is unreadable, or cannot be written.
             RestoreError: what a crashed predecessor left could not be put back.
         """
         self._lock.acquire()
@@ -107,33 +133,60 @@ class Transaction:
             with uninterrupted():
                 if self._journal is not None and self._journal.state == "active":
                     self.restore()
+                if self._quarantine is not None:
+                    self._quarantine.leave()
         finally:
             self._lock.release()
+
+    @property
+    def held(self) -> Mapping[str, Outcome]:
+        """The knobs that are not turned any more, and why: rejected, in quarantine, or left to somebody else."""
+        return self._held
 
     def apply(self, setting: Setting) -> Applied:
         """Bring the machine to a setting: only what differs is written, each write is read back.
 
-        A knob whose write the kernel rejects stays as it is for the rest of this transaction.
+        A knob whose write the kernel rejects stays as it is for the rest of this transaction, as does one that somebody
+        else has set since the last time.
 
         Raises:
             JournalError: the journal cannot be written; no knob was changed after that.
             PermissionDenied: no right to write there.
             VerifyError: something reads otherwise than it was written and nothing explains it; all is put back.
+            ForeignEdit: somebody else has set something, and that is to end it; all else is put back.
         """
-        outcomes = [outcome for knob, outcome in self._rejected.items() if knob in setting]
-        texts = self.backend.snapshot()
-        if self._journal is None:
-            self._found = texts
-        done = -1
-        while writes := [write for write in self._plan(setting) if write.stage > done]:
-            done = writes[0].stage
-            texts = self._write([write for write in writes if write.stage == done], texts, outcomes)
+        self.look()
+        self._keep_quarantine(setting)
+        outcomes = [outcome for knob, outcome in self._held.items() if knob in setting]
+        self._asked = setting
+        self._bring(setting, outcomes)
         effective = self.backend.effective()
         touched = {outcome.knob for outcome in outcomes}
         for knob, value in setting.items():
             if knob not in touched and effective.get(knob, value) == value:
                 outcomes.append(Outcome(knob=knob, result="already", wanted=str(value), effective=str(value)))
         return Applied(effective=effective, outcomes=worst_of(outcomes))
+
+    def foreign(self) -> Mapping[str, str]:
+        """Path → text of what reads otherwise than we left it, by nobody's doing but somebody else's."""
+        return self._changes().foreign
+
+    def look(self) -> Changes:
+        """What has changed since the last `apply`; what somebody else has set is theirs from now on.
+
+        What a suspend or a hotplug has undone is set again with the next `apply`.
+
+        Raises:
+            ForeignEdit: somebody else has set something, and that is to end it; all else is put back.
+            JournalError: the journal cannot be written.
+        """
+        found = self._changes()
+        self._away |= found.away
+        for path, text in found.lost.items():
+            _log.info("%s reads %s since a suspend or a hotplug: it is set again", knob_of(path), text)
+        if found.foreign:
+            self._yield(found.foreign)
+        return found
 
     def keep(self) -> None:
         """Let the settings stay when the transaction ends; `hwtune restore` undoes them.
@@ -155,111 +208,146 @@ class Transaction:
         if journal is None:
             return RestoreReport()
         with uninterrupted():
-            target = {**journal.original, **self._found}
-            report = put_back(self.backend, original=target, ours=journal.ours)
+            kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
+            # From settings that were kept the visit began; what a crash has left was never anybody's wish.
+            target = {**self._found, **journal.original} if kept is None else {**journal.original, **self._found}
+            report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._restarted)
             for path, text in report.foreign.items():
-                _log.warning("%s reads %s, which is not ours: left as it is", path, text)
-            settle(self._run_dir, journal, report, before=self._earlier)
-        return report
+                _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
+            self._left = {}
+            try:
+                settle(self._run_dir, journal, report, before=kept)
+            finally:
+                self._earlier = journals.load(self._run_dir, self._files)
+        return replace(report, foreign={**self._theirs, **report.foreign})
 
     def _recover(self) -> None:
         found = journals.load(self._run_dir, self._files)
+        if self._quarantine is not None:
+            self._quarantine.open()
+            self._keep_quarantine(self.backend.space.default if self._quarantine.entries() else Setting())
         if found is not None and found.state == "active":
-            self.recovered = restore_journal(self.backend, run_dir=self._run_dir, journal=found)
+            self.recovered = restore_journal(self.backend, run_dir=self._run_dir, journal=found, slept_s=self._slept_s)
             found = journals.load(self._run_dir, self._files)
         self._earlier = found
 
+    def _keep_quarantine(self, setting: Setting) -> None:
+        for knob, value in setting.items():
+            if self._quarantine is not None and knob not in self._held and (entry := self._quarantine.entry(knob)):
+                self._held[knob] = Outcome(knob=knob, result="quarantined", wanted=str(value))
+                _log.warning("not turned: %s; `hwtune quarantine clear %s` allows it again", entry, entry.knob)
+
+    def _changes(self) -> Changes:
+        if not self._left:
+            return Changes()
+        ours = {} if self._journal is None else self._journal.ours
+        return changes(self.backend, left=self._left, ours=ours, original=self._originals(), restarted=self._restarted)
+
+    def _originals(self) -> Mapping[str, str]:
+        return self._found if self._journal is None else self._journal.original
+
+    def _restarted(self, path: str) -> bool:
+        """Whether the attribute may have been started anew since it was written."""
+        return slept_since(self._left_slept_s, self._slept_s) or policy_of(path) in self._away
+
+    def _yield(self, foreign: Mapping[str, str]) -> None:
+        """Leave attributes to whoever has set them: the journal lets them go, the rest of their knobs goes back."""
+        self._theirs.update(foreign)
+        self._found = {path: text for path, text in self._found.items() if path not in foreign}
+        self._left = {path: text for path, text in self._left.items() if path not in foreign}
+        if self._journal is not None:
+            self._save(without(self._journal, foreign.keys()), state=self._journal.state)
+        path, text = next(iter(foreign.items()))
+        if self._on_foreign == "stop":
+            self.restore()
+            raise ForeignEdit(
+                f"somebody else has set {knob_of(path)} to {text} meanwhile",
+                knob=knob_of(path),
+                hint="what was ours is put back; see `hwtune probe` for other tuners, or set tune.on_foreign to yield",
+            )
+        default = self.backend.space.default
+        for path, text in foreign.items():
+            _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
+        for write in self.backend.plan(default | self._asked):
+            if write.path in foreign and write.knob not in self._held:
+                now = write.word(foreign[write.path])
+                self._held[write.knob] = Outcome(
+                    knob=write.knob, result="yielded", wanted=write.word(write.value), path=write.path, effective=now
+                )
+                self._bring(default.only((write.knob,)), [], held=True)
+
+    def _bring(self, setting: Setting, outcomes: list[Outcome], *, held: bool = False) -> None:
+        texts = self.backend.snapshot()
+        if self._journal is None:
+            self._found = {path: text for path, text in texts.items() if path not in self._theirs}
+        if not held:
+            setting = Setting({knob: value for knob, value in setting.items() if knob not in self._held})
+        done = -1
+        while writes := [write for write in self._plan(setting) if write.stage > done]:
+            done = writes[0].stage
+            texts = self._write([write for write in writes if write.stage == done], texts, outcomes)
+        self._left = {path: text for path, text in texts.items() if path not in self._theirs}
+        self._left_slept_s = self._slept_s()
+        self._away = frozenset(policy for policy in self._policies() if offline(self.backend, f"{policy}/{GOVERNOR}"))
+
     def _plan(self, setting: Setting) -> tuple[Write, ...]:
-        return self.backend.plan(
-            Setting({knob: value for knob, value in setting.items() if knob not in self._rejected})
-        )
+        return tuple(write for write in self.backend.plan(setting) if write.path not in self._theirs)
+
+    def _policies(self) -> set[str]:
+        """The directories of the policies that were there at the start."""
+        return {policy for path in self._originals() if (policy := policy_of(path)) is not None}
 
     def _write(self, writes: list[Write], before: dict[str, str], outcomes: list[Outcome]) -> dict[str, str]:
         """Journal a stage, write it, read it back, journal what came of it; returns what everything reads now."""
+        writes, away = present(self.backend, writes, self._policies())
+        outcomes += away
+        if not writes:
+            return before
         ahead = self._ahead(writes, before)
-        refused: dict[str, Outcome] = {}
-        unexplained: Outcome | None = None
-        rejections = [write_one(self.backend, write) for write in writes]
-        self.backend.settle(writes)
-        for write, rejection in zip(writes, rejections, strict=True):
-            outcome = rejection or read_one(self.backend, write)
-            outcomes.append(outcome)
+        stage = write_stage(self.backend, writes, self._quarantine)
+        outcomes += stage.outcomes
+        for outcome in stage.outcomes:
             if outcome.result == "rejected":
-                refused[write.path] = outcome
-                self._reject(outcome)
-            elif not self.backend.accepts(write.path, write.value, write.word(outcome.effective or "")):
-                unexplained = unexplained or outcome
+                self._held[outcome.knob] = outcome
+                _log.warning("%s; it stays as it is from now on", outcome)
         after = self.backend.snapshot()
-        self._save(self._behind(ahead, writes, refused, before, after))
-        if unexplained is not None:
+        self._save(written(ahead, writes, stage.refused, before, after))
+        if stage.unexplained is not None:
             self.restore()
             raise VerifyError(
-                knob=unexplained.knob,
-                wanted=unexplained.wanted,
-                effective=unexplained.effective,
+                knob=stage.unexplained.knob,
+                wanted=stage.unexplained.wanted,
+                effective=stage.unexplained.effective,
                 hint="everything was put back; another tool may be setting the same knob: see `hwtune probe`",
             )
         return after
 
-    def _reject(self, outcome: Outcome) -> None:
-        self._rejected[outcome.knob] = outcome
-        _log.warning("%s; it stays as it is from now on", outcome)
-
     def _ahead(self, writes: list[Write], before: Mapping[str, str]) -> Journal:
-        """The journal that allows these writes: their files' texts kept, what is asked for claimed."""
+        """The journal that allows these writes, saved."""
         journal = self._journal or self._earlier
-        original, ours = (dict(journal.original), dict(journal.ours)) if journal is not None else ({}, {})
-        # What was there before us is the older truth; what has come up since is new to the journal.
-        original = {**(self._found if self._journal is None else {}), **original}
-        for write in writes:
-            if write.path in before:
-                original.setdefault(write.path, before[write.path])
-            ours[write.path] = (*ours.get(write.path, ()), write.value)
-        ahead = Journal(
-            boot_id=journals.boot_id(self._files),
-            owner=journals.this_process(),
-            verb=self._verb,
-            state="active",
-            original=original,
-            ours=ours,
+        known = {} if journal is None else journal.original
+        ahead = claimed(
+            Journal(
+                boot_id=journals.boot_id(self._files),
+                owner=journals.this_process(),
+                verb=self._verb,
+                state="active",
+                original={**(self._found if self._journal is None else {}), **known},
+                ours={} if journal is None else journal.ours,
+                suspended_s=self._slept_s(),
+            ),
+            writes,
+            before,
         )
-        claimed = self._journal
+        allowed = self._journal
         try:
             self._save(ahead)
         except (JournalError, PermissionDenied):
-            self._journal = claimed  # nothing was written, so nothing more is to be undone
+            self._journal = allowed  # nothing was written, so nothing more is to be undone
             raise
         return ahead
-
-    def _behind(
-        self,
-        ahead: Journal,
-        writes: list[Write],
-        refused: Mapping[str, Outcome],
-        before: Mapping[str, str],
-        after: Mapping[str, str],
-    ) -> Journal:
-        """The journal after the writes: the last request and its effect, also on attributes coupled to them."""
-        ours = dict(ahead.ours)
-        for write in writes:
-            if write.path in refused:
-                # Nothing was written: what was ours before still is, and no more.
-                earlier = ours[write.path][:-1]
-                ours = {**ours, write.path: earlier} if earlier else {p: t for p, t in ours.items() if p != write.path}
-            else:
-                ours[write.path] = _distinct(write.value, after.get(write.path))
-        written = {write.path for write in writes}
-        for path in ahead.original.keys() - written:
-            # A tunable that came back with its governor has lost the value it was found with.
-            if path in after and after[path] != before.get(path, ahead.original[path]):
-                ours[path] = _distinct(*ours.get(path, ())[:1], after[path])
-        return ahead.model_copy(update={"ours": ours})
 
     def _save(self, journal: Journal, *, state: Literal["active", "kept"] = "active") -> None:
         """Remember first, so that whatever interrupts the saving finds the journal when it restores."""
         self._journal = journal.model_copy(update={"state": state})
         journals.save(self._run_dir, self._journal)
-
-
-def _distinct(*texts: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for text in texts if text is not None))

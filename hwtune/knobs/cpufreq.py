@@ -1,6 +1,7 @@
-"""cpufreq behind the transaction: from settings to writes, from files to settings.
+"""The kernel's files behind the transaction: from settings to writes, from files to settings.
 
-Kernel documentation: admin-guide/pm/cpufreq.rst, admin-guide/pm/intel_pstate.rst, admin-guide/pm/amd-pstate.rst.
+cpufreq always, and what else is wanted (`extra.py`). Kernel documentation: admin-guide/pm/cpufreq.rst,
+admin-guide/pm/intel_pstate.rst, admin-guide/pm/amd-pstate.rst.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from hwtune.domain.errors import HostError, PermissionDenied, Rejected, Unsupported, UsageError
-from hwtune.domain.knob import KnobSpace, RangeKnob, Setting, Value
+from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.host.fs import DryRunFS, HostFS
-from hwtune.knobs import ownership
+from hwtune.knobs import extra, ownership, powercap
 from hwtune.knobs.attributes import (
     BIOS_LIMIT,
     BOOST,
@@ -28,12 +29,14 @@ from hwtune.knobs.attributes import (
     Stage,
     Write,
     directory_of,
+    inverted,
     knob_of,
     name_of,
     stage_of,
 )
-from hwtune.knobs.policies import Policy, read_policies, read_text
-from hwtune.knobs.space import Layout, Target
+from hwtune.knobs.policies import Policy, online_directories, read_policies, read_text
+from hwtune.knobs.space import Layout
+from hwtune.knobs.target import Target
 
 _RETRIES = 3
 _POLL_S = 0.01
@@ -42,13 +45,14 @@ _UNEXPLAINED_S = 2.0
 
 
 class CpufreqBackend:
-    """A `KnobBackend` on the kernel's cpufreq files.
+    """A `KnobBackend` on the kernel's files.
 
     Args:
         files: the machine.
         baseline: path → text of what was found before anything was changed (`journal.baseline`): the defaults of the
             knobs are taken from it. Without one the present texts are the defaults.
         sleep: lets time pass on that machine; that of this one if None.
+        wanted: knobs that are off by default: words of `extra.WORDS`, or names.
     """
 
     def __init__(
@@ -56,13 +60,17 @@ class CpufreqBackend:
         files: HostFS,
         baseline: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] | None = None,
+        wanted: Sequence[str] = (),
     ) -> None:
         self._files = files
         self._sleep = sleep or time.sleep
         as_found = DryRunFS(files)
         as_found.written.update(baseline or {})
-        self._layout = Layout(as_found, read_policies(as_found))
+        self._layout = Layout(as_found, read_policies(as_found), wanted)
         self._space = self._layout.space
+        # What somebody of ours has changed before is watched as well, wanted now or not.
+        self._watched = extra.watched(files, (*self._layout.extra_paths(wanted), *(baseline or {})))
+        self._online = online_directories(files)
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -83,6 +91,11 @@ class CpufreqBackend:
             )
         return self._space
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Where the knobs of the space go."""
+        return tuple(self._layout.targets)
+
     def target(self, name: str) -> Target:
         """Where a knob of the space goes, or one policy's own (`policy3.max`).
 
@@ -95,24 +108,17 @@ class CpufreqBackend:
             hint = f"this machine has: {', '.join(self._space.names)}"
             raise UsageError(f"unknown knob {name!r}", hint=hint) from None
 
-    def value(self, target: Target) -> Value | None:
-        """What the kernel reports for it now; None when the file is not there or its policies are offline.
+    def paths(self, target: Target) -> tuple[str, ...]:
+        """The files that hold a knob now."""
+        return target.paths(self._files)
 
-        Of favoured cores in one cluster, which clamp a common limit each to its own, the widest limit counts.
-        """
-        texts = [text for path in target.paths(self._files) if (text := read_text(self._files, path)) is not None]
-        if not texts:
-            return None
-        if isinstance(target.knob, RangeKnob):
-            numbers = [int(text) for text in texts if text.isdecimal()]
-            widest = min if target.key == "min" else max
-            return widest(numbers) if numbers else None
-        if target.paths(self._files)[0] == NO_TURBO:
-            return "0" if texts[0] == "1" else "1"
-        return texts[0]
+    def value(self, target: Target) -> Value | None:
+        """What the kernel reports for it now; None when the file is not there or its policies are offline."""
+        return target.value(self._files)
 
     def effective(self) -> Setting:
         """What the kernel reports now, for every knob that is there."""
+        self._look()
         values = {target.knob.name: self.value(target) for target in self._layout.targets}
         return Setting({name: value for name, value in values.items() if value is not None})
 
@@ -132,15 +138,16 @@ class CpufreqBackend:
         Raises:
             UsageError: a knob that this machine does not have.
         """
+        self._look()
         wanted: dict[str, Write] = {}
         # One policy's own value goes over its cluster's.
         for name in sorted(setting, key=lambda name: name not in self._space.names):
             target = self.target(name)
             if self.active(target, setting):
                 for path in target.paths(self._files):
-                    text = _text(target, path, setting[name])
+                    text = target.text(path, setting[name])
                     wanted[path] = Write(
-                        knob=name, path=path, value=text, stage=stage_of(path), inverted=path == NO_TURBO
+                        knob=name, path=path, value=text, stage=stage_of(path), inverted=inverted(path)
                     )
         differing = {path for path, write in wanted.items() if not self._reads(write)}
         apart = {directory_of(path) for path in differing if stage_of(path) is Stage.LIMIT}
@@ -162,7 +169,8 @@ class CpufreqBackend:
 
     def snapshot(self) -> dict[str, str]:
         """Path → text of everything that a write here may change, directly or by the kernel's coupling."""
-        paths = [GLOBAL_BOOST, NO_TURBO, *PERF_PCT]
+        self._look()
+        paths = [GLOBAL_BOOST, NO_TURBO, *PERF_PCT, *self._watched]
         governors = set()
         for policy in self._layout.policies:
             paths += [policy.path(name) for name in (GOVERNOR, EPP, BOOST, MIN, MAX, BIOS_LIMIT)]
@@ -192,8 +200,7 @@ class CpufreqBackend:
             try:
                 self._files.write(path, value)
             except HostError as error:
-                # EPERM is the driver's answer (turbo disabled by firmware); EACCES and EROFS are about our rights.
-                if isinstance(error, PermissionDenied) and error.errno != errno.EPERM:
+                if isinstance(error, PermissionDenied) and not self._by_the_driver(path, error):
                     raise
                 if error.errno in (errno.EAGAIN, errno.EINTR) and left:
                     continue
@@ -225,6 +232,22 @@ class CpufreqBackend:
     def explains(self, path: str, text: str, *, ours: ownership.Ours, original: Mapping[str, str]) -> bool:
         """Whether what is ours explains the value found now; see `ownership.explains`."""
         return ownership.explains(self._files, path, text, ours=ours, original=original)
+
+    def _by_the_driver(self, path: str, error: PermissionDenied) -> bool:
+        """Whether a refusal is the driver's answer, and not about our rights.
+
+        EPERM is: turbo disabled by firmware, an uncore that may not be written. So is EACCES of a power limit that
+        firmware has locked; EACCES and EROFS elsewhere are about our rights.
+        """
+        locked = powercap.owns(path) and error.errno == errno.EACCES and self._files.writable(path)
+        return error.errno == errno.EPERM or locked
+
+    def _look(self) -> None:
+        """Follow hotplug: which policies are there is read anew once their CPUs have changed."""
+        online = online_directories(self._files)
+        if online != self._online:
+            self._online = online
+            self._layout.admit(read_policies(self._files))
 
     def _tunables(self, directory: str) -> tuple[str, ...]:
         return tuple(path for path in self._files.glob(f"{directory}/*") if self._files.writable(path))
@@ -262,22 +285,13 @@ class CpufreqBackend:
         return snapshot[path]
 
 
-_PAIRS = ((MIN, MAX), ("min_perf_pct", "max_perf_pct"), ("down_threshold", "up_threshold"))
-
-
-def _text(target: Target, path: str, value: Value) -> str:
-    """The kernel's word for a value.
-
-    `no_turbo` says boost the other way round. A limit that only the favoured cores of a cluster can reach is for each
-    of the others its own hardware's; one that none can reach now (boost is off) stays a request.
-    """
-    if path == NO_TURBO:
-        return "0" if value == "1" else "1"
-    if name_of(path) in (MAX, MIN) and isinstance(value, int):
-        policy = next(policy for policy in target.policies if policy.directory == directory_of(path))
-        if value <= max(other.cpuinfo_max_khz or 0 for other in target.policies):
-            value = min(value, policy.cpuinfo_max_khz or value)
-    return str(value)
+_PAIRS = (
+    (MIN, MAX),
+    ("min_perf_pct", "max_perf_pct"),
+    ("down_threshold", "up_threshold"),
+    ("min_freq_khz", "max_freq_khz"),
+    ("constraint_0_power_limit_uw", "constraint_1_power_limit_uw"),  # long_term, short_term
+)
 
 
 def _number(text: str | None) -> int:

@@ -1,23 +1,29 @@
 """`KEY=VALUE` as people write it: checked whole before anything is written.
 
-Keys are `governor`, `min`, `max`, `epp`, `boost`, `GOVERNOR.TUNABLE`, and any of them for one policy
-(`policy4.max`). Without a policy a key means every cluster. Frequencies are in kHz, or carry a suffix (`2.4GHz`).
+Keys are `governor`, `min`, `max`, `epp`, `boost`, `GOVERNOR.TUNABLE`, those of what is off by default
+(`powercap.long_term`, `cpuidle.C6`), and any of them for one policy or unit (`policy4.max`). Without one a key means
+every cluster. Frequencies are in kHz and powers in µW, or carry a suffix (`2.4GHz`, `15W`).
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import ChoiceKnob, RangeKnob, Setting, Value
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.drivers import driver_named
-from hwtune.knobs.space import Target
+from hwtune.knobs.extra import WORDS
+from hwtune.knobs.policy_knobs import PolicyTarget
+from hwtune.knobs.target import LIMITS, FileTarget, Target
 
 _IN_KHZ = {"": 1, "khz": 1, "mhz": 1000, "ghz": 1_000_000}
+_IN_UW = {"": 1, "uw": 1, "mw": 1000, "w": 1_000_000}
+# 0-255: from most performance to most saving.
+_LARGEST_EPP = 255
 
 
 def parse_frequency_khz(text: str) -> int:
@@ -26,14 +32,29 @@ def parse_frequency_khz(text: str) -> int:
     Raises:
         UsageError: anything else, fractions of a kHz among it.
     """
+    return _quantity(text, _IN_KHZ, "frequency", "write 2400000 (kHz), 2400MHz or 2.4GHz", "kHz", "2.4GHz")
+
+
+def parse_power_uw(text: str) -> int:
+    """`15000000`, `15000000uW`, `15000mW` or `15W`.
+
+    Raises:
+        UsageError: anything else, fractions of a µW among it.
+    """
+    return _quantity(text, _IN_UW, "power", "write 15000000 (uW), 15000mW or 15W", "uW", "15W")
+
+
+def _quantity(text: str, factors: Mapping[str, int], what: str, hint: str, unit: str, example: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
-    factor = _IN_KHZ.get(match[2]) if match is not None else None
+    factor = factors.get(match[2]) if match is not None else None
     if match is None or factor is None:
-        raise UsageError(f"{text!r} is not a frequency", hint="write 2400000 (kHz), 2400MHz or 2.4GHz")
-    khz = Decimal(match[1]) * factor
-    if khz != int(khz):
-        raise UsageError(f"{text!r} is not a whole number of kHz", hint="without a suffix the number is in kHz: 2.4GHz")
-    return int(khz)
+        raise UsageError(f"{text!r} is not a {what}", hint=hint)
+    value = Decimal(match[1]) * factor
+    if value != int(value):
+        raise UsageError(
+            f"{text!r} is not a whole number of {unit}", hint=f"without a suffix the number is in {unit}: {example}"
+        )
+    return int(value)
 
 
 def parse_assignments(texts: Sequence[str], backend: CpufreqBackend) -> Setting:
@@ -69,25 +90,36 @@ def parse_assignments(texts: Sequence[str], backend: CpufreqBackend) -> Setting:
 
 def _targets(key: str, backend: CpufreqBackend) -> list[Target]:
     """What a key means: itself, else that knob of every cluster, else one policy's own."""
-    names = backend.space.names
-    if key in names:
+    if key in backend.space.names:
         return [backend.target(key)]
-    of_clusters = [name for name in names if re.fullmatch(rf"policy\d+\.{re.escape(key)}", name)]
+    of_clusters = [target for target in backend.targets if target.key == key]
     if of_clusters:
-        return [backend.target(name) for name in of_clusters]
+        return of_clusters
     try:
         return [backend.target(key)]
     except UsageError as error:
-        known = sorted({*names, *(re.sub(r"^policy\d+\.", "", name) for name in names)})
-        close = difflib.get_close_matches(key, known, n=1)
-        raise UsageError(str(error), hint=f"did you mean {close[0]!r}?" if close else error.hint) from None
+        raise UsageError(str(error), hint=_meant(key, backend) or error.hint) from None
+
+
+def _meant(key: str, backend: CpufreqBackend) -> str | None:
+    """What to do about a key that this machine does not have, as far as that can be said."""
+    bare = re.sub(r"^policy\d+\.", "", key)
+    for driver in dict.fromkeys(policy.driver for policy in backend.policies):
+        if bare in driver_named(driver).without:
+            return driver_named(driver).without[bare]
+    known = {*backend.space.names, *(target.key for target in backend.targets)}
+    close = difflib.get_close_matches(key, sorted(known), n=1)
+    if not close and (words := difflib.get_close_matches(key.partition(".")[0], WORDS, n=1)):
+        return f"see `hwtune probe` for what there is of {words[0]}"
+    return f"did you mean {close[0]!r}?" if close else None
 
 
 def _value(target: Target, word: str) -> Value:
     knob = target.knob
     if isinstance(knob, ChoiceKnob):
         return _choice(target, knob, word.strip())
-    value = parse_frequency_khz(word) if knob.unit == "kHz" else _whole(knob, word)
+    parse = {"kHz": parse_frequency_khz, "uW": parse_power_uw}.get(knob.unit)
+    value = parse(word) if parse is not None else _whole(knob, word)
     if not knob.low <= value <= knob.high:
         raise UsageError(
             f"{knob.name}={word} is out of range",
@@ -105,8 +137,11 @@ def _whole(knob: RangeKnob, word: str) -> int:
 
 
 def _choice(target: Target, knob: ChoiceKnob, word: str) -> str:
-    if target.key == "epp":
-        return _epp(target, knob, word)
+    words, largest = _on_offer(target, knob)
+    if word in words:
+        return word
+    if largest is not None and re.fullmatch(r"\d{1,10}", word, re.ASCII) and int(word) <= largest:
+        return str(int(word))
     if word.lower() in knob.choices:
         return word.lower()
     if word == "userspace":
@@ -114,19 +149,17 @@ def _choice(target: Target, knob: ChoiceKnob, word: str) -> str:
             f"{knob.name}=userspace leaves the frequency to a program, and hwtune is none",
             hint="to hold one frequency set min and max to it",
         )
-    raise _no_such_choice(knob, word, knob.choices)
+    raise _no_such_choice(knob, word, words if largest is None else (*words, f"0-{largest}"))
 
 
-def _epp(target: Target, knob: ChoiceKnob, word: str) -> str:
-    """A word on offer, `default` among them, or 0-255 where the driver takes numbers."""
-    policy = target.policies[0]
-    words = policy.epp_choices or knob.choices
-    if word in words:
-        return word
-    numbers = driver_named(policy.driver).epp_numbers
-    if numbers and re.fullmatch(r"\d{1,3}", word, re.ASCII) and int(word) <= 255:
-        return str(int(word))
-    raise _no_such_choice(knob, word, (*words, "0-255") if numbers else words)
+def _on_offer(target: Target, knob: ChoiceKnob) -> tuple[tuple[str, ...], int | None]:
+    """The words that it takes, an EPP's `default` among them, and the largest number, None where it takes none."""
+    if isinstance(target, FileTarget):
+        return knob.choices, target.numbers
+    if target.key == "epp" and isinstance(target, PolicyTarget) and target.policies:
+        policy = target.policies[0]
+        return policy.epp_choices or knob.choices, _LARGEST_EPP if driver_named(policy.driver).epp_numbers else None
+    return knob.choices, None
 
 
 def _no_such_choice(knob: ChoiceKnob, word: str, choices: tuple[str, ...]) -> UsageError:
@@ -138,14 +171,14 @@ def _no_such_choice(knob: ChoiceKnob, word: str, choices: tuple[str, ...]) -> Us
 def _check_limits(target: Target, setting: Setting, backend: CpufreqBackend) -> None:
     """A minimum above its maximum is refused, also when one of them is not being set; the kernel would clamp it."""
     name = target.knob.name
-    for low, high in (("min", "max"), ("down_threshold", "up_threshold")):
-        if not name.endswith((low, high)):
+    for low, high in LIMITS:
+        if name.rpartition(".")[2] not in (low, high):
             continue
         stem = name.removesuffix(low).removesuffix(high)
         lower, upper = (_number(stem + word, setting, backend) for word in (low, high))
         if lower is not None and upper is not None and lower > upper:
             other = stem + (high if name.endswith(low) else low)
-            hint = "the minimum cannot be above the maximum"
+            hint = f"{low} cannot be above {high}"
             if other not in setting:
                 hint += f"; set {other} too, it is {_number(other, setting, backend)} now"
             raise UsageError(f"{stem}{low}={lower} is above {stem}{high}={upper}", hint=hint)
@@ -167,11 +200,9 @@ def _number(name: str, setting: Setting, backend: CpufreqBackend) -> int | None:
 
 def _cluster_name(target: Target, backend: CpufreqBackend) -> str:
     """The knob of the space that covers a single policy's own."""
-    for name in backend.space.names:
-        cluster = backend.target(name)
-        if cluster.key == target.key and set(target.policies) <= set(cluster.policies):
-            return name
-    return target.knob.name
+    paths = set(backend.paths(target))
+    covering = (each for each in backend.targets if each.key == target.key and paths <= set(backend.paths(each)))
+    return next((each.knob.name for each in covering), target.knob.name)
 
 
 def _check_active(target: Target, setting: Setting, backend: CpufreqBackend) -> None:

@@ -28,6 +28,7 @@ from hwtune.knobs.attributes import (
     stage_of,
 )
 from hwtune.knobs.drivers import driver_named
+from hwtune.knobs.extra import source_of
 from hwtune.knobs.policies import read_text
 
 Ours = Mapping[str, Sequence[str]]
@@ -48,7 +49,13 @@ def accepts(files: HostFS, path: str, wanted: str, text: str) -> bool:
     """
     if same(path, wanted, text):
         return True
+    source = source_of(path)
+    if source is not None:
+        return source.accepts(path, wanted, text)
     name = name_of(path)
+    if name == GOVERNOR:
+        driver = driver_named(read_text(files, f"{directory_of(path)}/scaling_driver"))
+        return driver.may_refuse_dynamic and text == "performance"
     if name == EPP:
         # Numbers read back as the word that means them, `default` as what it stands for.
         return wanted.isdecimal() or wanted == "default"
@@ -78,6 +85,9 @@ def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mappi
     """
     if any(same(path, mine, text) for mine in ours.get(path, ())):
         return True
+    source = source_of(path)
+    if source is not None:
+        return source.explains(path, text, ours=ours, original=original)
     directory, name = directory_of(path), name_of(path)
     if name in (MAX, MIN):
         return _explains_limit(files, path, text, ours=ours, original=original)
@@ -88,8 +98,6 @@ def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mappi
         return any(mine.isdecimal() or mine == "default" for mine in ours.get(path, ()))
     if name == BOOST and path != GLOBAL_BOOST:
         return text in ours.get(GLOBAL_BOOST, ())
-    if path in PERF_PCT:
-        return NO_TURBO in ours and text.isdecimal() and int(text) <= int(original.get(path, "100"))
     return stage_of(path) is Stage.TUNABLE and _governor_was_changed(path, ours=ours, original=original)
 
 
@@ -113,9 +121,10 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
     highest = _highest(files, directory)
     boost_is_ours = any(boost in ours for boost in (f"{directory}/{BOOST}", GLOBAL_BOOST, NO_TURBO))
     touched = path in ours or f"{directory}/{MAX}" in ours or f"{directory}/{MIN}" in ours
-    if not touched and not boost_is_ours:
-        return False
     driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
+    percent_is_ours = driver.perf_pct_limits and any(path in ours for path in PERF_PCT)
+    if not touched and not boost_is_ours and not percent_is_ours:
+        return False
     if name_of(path) == MAX and boost_is_ours and driver.boost_resets_max and now == highest:
         return True
     requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdecimal()]
@@ -123,7 +132,9 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
         clamped = max(lowest, request if highest is None else min(request, highest))
         if now in (clamped, *_neighbours(files, directory, clamped)):
             return True
-        if name_of(path) == MAX and now < clamped and _cooling(files):
+        if name_of(path) == MAX and now < clamped and (percent_is_ours or _cooling(files)):
+            return True
+        if name_of(path) == MIN and now > clamped and percent_is_ours:
             return True
     counterpart = _number(files, f"{directory}/{MAX if name_of(path) == MIN else MIN}")
     return name_of(path) == MIN and now == counterpart and any(request >= now for request in requests)

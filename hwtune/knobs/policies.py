@@ -8,12 +8,13 @@ Kernel documentation: admin-guide/pm/cpufreq.rst, "Policy Interface in sysfs".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwtune.domain.errors import HostError, TransientError
 from hwtune.host.fs import HostFS
-from hwtune.knobs.attributes import BIOS_LIMIT, BOOST, CPU, CPUFREQ, EPP, GOVERNOR, MAX, MIN
+from hwtune.knobs.attributes import BIOS_LIMIT, BOOST, CPU, CPUFREQ, EPP, GOVERNOR, MAX, MIN, name_of
+from hwtune.knobs.drivers import EPP_WORDS, driver_named
 
 # Favoured cores of one kind differ by a few percent in their top frequency; kinds of cores by a quarter and more.
 _ALIKE = 0.15
@@ -32,6 +33,7 @@ class Policy:
         available_khz: the frequency table, ascending, boost frequencies included; None where any value will do.
         boost: `1` or `0` of a boost switch for this policy alone.
         capacity: of its first CPU, 1024 for the strongest of the machine.
+        core: what perf calls the kind of its cores where there are several (`cpu_core`, `cpu_atom`).
     """
 
     number: int
@@ -53,6 +55,7 @@ class Policy:
     epp_choices: tuple[str, ...]
     boost: str | None
     capacity: int | None
+    core: str | None = None
 
     def path(self, attribute: str) -> str:
         """The file of one of its attributes."""
@@ -93,21 +96,44 @@ def parse_cpus(text: str) -> tuple[int, ...]:
 
 def read_policies(files: HostFS) -> tuple[Policy, ...]:
     """Every policy of the machine, by number; empty where there is no cpufreq."""
+    cores = _cores(files)
     directories = files.glob(f"{CPUFREQ}/policy[0-9]*")
     if directories:
-        found = [_read(files, directory, _number_in(directory, "policy")) for directory in directories]
+        found = [_read(files, directory, _number_in(directory, "policy"), cores) for directory in directories]
         return tuple(sorted((policy for policy in found if policy is not None), key=lambda policy: policy.number))
-    return _read_old_layout(files)
+    return _read_old_layout(files, cores)
 
 
-def _read_old_layout(files: HostFS) -> tuple[Policy, ...]:
+def online_directories(files: HostFS) -> tuple[str, ...]:
+    """Directories of policies with a CPU online, and which CPUs: what hotplug changes."""
+    directories = files.glob(f"{CPUFREQ}/policy[0-9]*") or files.glob(f"{CPU}/cpu[0-9]*/cpufreq")
+    texts = {directory: read_text(files, f"{directory}/affected_cpus") for directory in directories}
+    return tuple(f"{directory}: {text}" for directory, text in texts.items() if text is not None)
+
+
+def _cores(files: HostFS) -> dict[int, str]:
+    """The kind of each CPU's core where perf knows several: one event source for each, with the CPUs that it counts on.
+
+    /sys/devices/cpu_core/cpus    0-11
+    /sys/devices/cpu_atom/cpus    12-19
+
+    Documentation: admin-guide/perf and arch/x86/events/intel/core.c (hybrid PMUs); on ARM armv8_cortex_a53 and such.
+    """
+    found: dict[int, str] = {}
+    for path in files.glob("/sys/devices/*/cpus"):
+        kind = name_of(path.removesuffix("/cpus"))
+        found |= dict.fromkeys(parse_cpus(read_text(files, path) or ""), kind)
+    return found if len(set(found.values())) > 1 else {}
+
+
+def _read_old_layout(files: HostFS, cores: Mapping[int, str]) -> tuple[Policy, ...]:
     """One policy for each group of related CPUs, told by the first of them that has a directory.
 
     In the middle of a hotplug a directory may speak of CPUs that its own is not among: it counts only where no other
     speaks of them.
     """
     directories = files.glob(f"{CPU}/cpu[0-9]*/cpufreq")
-    read = [_read(files, directory, _number_in(directory, "cpu")) for directory in directories]
+    read = [_read(files, directory, _number_in(directory, "cpu"), cores) for directory in directories]
     found = [policy for policy in read if policy is not None]
     policies: list[Policy] = []
     for policy in sorted(found, key=lambda policy: (policy.number not in policy.related, policy.number)):
@@ -125,7 +151,7 @@ def clusters(policies: Sequence[Policy]) -> tuple[Cluster, ...]:
     online = [policy for policy in policies if policy.online]
     for policy in sorted(online, key=lambda policy: (policy.cpuinfo_max_khz is None, policy.number)):
         for group in groups:
-            if all(_alike(policy, other) for other in group):
+            if all(alike(policy, other) for other in group):
                 group.append(policy)
                 break
         else:
@@ -134,8 +160,9 @@ def clusters(policies: Sequence[Policy]) -> tuple[Cluster, ...]:
     return tuple(Cluster(policies=group) for group in sorted(sorted_groups, key=lambda group: group[0].number))
 
 
-def _alike(one: Policy, other: Policy) -> bool:
-    exact = ("driver", "governors", "available_khz", "epp_choices")
+def alike(one: Policy, other: Policy) -> bool:
+    """Whether they are of like cores, as far as the kernel tells."""
+    exact = ("driver", "governors", "available_khz", "epp_choices", "core")
     near = ("cpuinfo_min_khz", "cpuinfo_max_khz", "capacity")
     if any(_differ(getattr(one, name), getattr(other, name)) for name in exact):
         return False
@@ -150,7 +177,7 @@ def _apart(one: int | None, other: int | None) -> bool:
     return one is not None and other is not None and abs(one - other) > _ALIKE * max(one, other)
 
 
-def _read(files: HostFS, directory: str, number: int) -> Policy | None:
+def _read(files: HostFS, directory: str, number: int, cores: Mapping[int, str]) -> Policy | None:
     """The policy in a directory, or None when nothing of one is in there."""
 
     def text(attribute: str) -> str | None:
@@ -163,9 +190,11 @@ def _read(files: HostFS, directory: str, number: int) -> Policy | None:
         return tuple((text(attribute) or "").split())
 
     online = _online(files, directory)
+    driver, governor = text("scaling_driver"), text(GOVERNOR)
     cpus = parse_cpus(text("affected_cpus") or "")
     related = parse_cpus(text("related_cpus") or "") or cpus or (number,)
-    table = {found for word in words("scaling_available_frequencies") if (found := _whole(word)) is not None}
+    listed = words("scaling_available_frequencies") or _counted(text("stats/time_in_state"))
+    table = {found for word in listed if (found := _whole(word)) is not None}
     boosted = {found for word in words("scaling_boost_frequencies") if (found := _whole(word)) is not None}
     policy = Policy(
         number=number,
@@ -173,9 +202,9 @@ def _read(files: HostFS, directory: str, number: int) -> Policy | None:
         online=online,
         cpus=cpus or (related if online else ()),
         related=related,
-        driver=text("scaling_driver"),
+        driver=driver,
         governors=words("scaling_available_governors"),
-        governor=text(GOVERNOR),
+        governor=governor,
         cpuinfo_min_khz=khz("cpuinfo_min_freq"),
         cpuinfo_max_khz=khz("cpuinfo_max_freq"),
         scaling_min_khz=khz(MIN),
@@ -184,12 +213,31 @@ def _read(files: HostFS, directory: str, number: int) -> Policy | None:
         base_khz=khz("base_frequency"),
         bios_limit_khz=khz(BIOS_LIMIT),
         epp=text(EPP),
-        epp_choices=words("energy_performance_available_preferences"),
+        epp_choices=_epp_choices(words("energy_performance_available_preferences"), driver, governor),
         boost=text(BOOST),
         capacity=_whole(read_text(files, f"{CPU}/cpu{related[0]}/cpu_capacity")),
+        core=cores.get(related[0]),
     )
     told = (policy.driver, policy.governors, policy.governor, policy.cpuinfo_max_khz, policy.scaling_max_khz)
     return policy if any(told) or not online else None
+
+
+def _counted(text: str | None) -> tuple[str, ...]:
+    """The frequencies of `stats/time_in_state`, which only a driver with a table has: kHz, and time in 10 ms.
+
+    2600000 12871
+    1400000 98
+    """
+    lines = [line.split() for line in (text or "").splitlines()]
+    return tuple(words[0] for words in lines if len(words) == 2)
+
+
+def _epp_choices(words: tuple[str, ...], driver: str | None, governor: str | None) -> tuple[str, ...]:
+    """The words on offer, also those that a driver does not list while its EPP is locked."""
+    known = driver_named(driver)
+    if words and known.epp_listed_when_free and governor in known.epp_locked_under:
+        return ("default", *EPP_WORDS)
+    return words
 
 
 def _online(files: HostFS, directory: str) -> bool:

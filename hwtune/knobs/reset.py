@@ -3,22 +3,33 @@
 Which governor a distribution starts with cannot be read from the machine. `powersave` is what the active p-state
 drivers start with (there it is the hardware's own governor); elsewhere schedutil, the kernel's general recommendation,
 or ondemand before it. Limits open to the hardware's, boost on, EPP at the driver's `default` where it has one.
-Tunables are left: they belong to their governor and begin anew with it.
+Tunables are left: they belong to their governor and begin anew with it. Of what is off by default, what was asked for
+goes to what the kernel names as the default (an uncore's initial limits, an idle state's default status, no latency
+constraint, 100 %); a power limit, whose default it does not name, to what was found before anything was changed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from hwtune.domain.knob import ChoiceKnob, Setting, Value
 from hwtune.host.fs import HostFS
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.drivers import driver_named
+from hwtune.knobs.extra import source_of
 from hwtune.knobs.outcome import Outcome, read_one, worst_of, write_one
 from hwtune.knobs.policies import Policy
-from hwtune.knobs.space import Target
+from hwtune.knobs.policy_knobs import PolicyTarget
+from hwtune.knobs.target import FileTarget, Target
 
 
-def reset(files: HostFS) -> tuple[Outcome, ...]:
+def reset(files: HostFS, found: Mapping[str, str] | None = None, wanted: Sequence[str] = ()) -> tuple[Outcome, ...]:
     """Bring every knob to its hardware default; the caller holds the lock and drops the journal.
+
+    Args:
+        files: the machine.
+        found: path → text of what was there before anything was changed, as far as that is known.
+        wanted: knobs that are off by default and are reset too (`CpufreqBackend`).
 
     Raises:
         Unsupported: no cpufreq here.
@@ -28,7 +39,7 @@ def reset(files: HostFS) -> tuple[Outcome, ...]:
     done = -1
     while True:
         # Read anew for each stage: the limits of the hardware depend on boost.
-        backend = CpufreqBackend(files)
+        backend = CpufreqBackend(files, {p: t for p, t in (found or {}).items() if source_of(p)}, wanted=wanted)
         planned = [write for write in backend.plan(defaults(backend)) if write.stage > done]
         if not planned:
             return worst_of(outcomes)
@@ -51,6 +62,10 @@ def defaults(backend: CpufreqBackend) -> Setting:
 
 
 def _default(target: Target) -> Value | None:
+    if isinstance(target, FileTarget):
+        return target.knob.default if target.reset is None else target.reset
+    if not isinstance(target, PolicyTarget):
+        return None
     match target.key:
         case "governor" if isinstance(target.knob, ChoiceKnob):
             return _governor(target.policies[0], target.knob.choices)

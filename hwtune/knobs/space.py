@@ -1,59 +1,27 @@
-"""From policies to knobs: one set for each cluster, with the files behind every name.
+"""From policies to knobs: one set for each cluster, and what is off by default but wanted.
 
 Names are `governor`, `max`, `min`, `epp`, `boost`, `ondemand.up_threshold` on a machine of like cores, and carry the
 first policy of their cluster where there are several (`policy4.max`). Policies of like cores that are set differently
 now count as several clusters, so that the default setting is exactly what was found. What is global has no prefix.
+A policy whose CPUs go offline keeps its place; one that comes later joins the cluster whose cores it is like.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
-from hwtune.domain.knob import Activity, ChoiceKnob, Knob, KnobSpace, RangeKnob
+from hwtune.domain.knob import Knob, KnobSpace, RangeKnob
 from hwtune.host.fs import HostFS
-from hwtune.knobs.attributes import BOOST, EPP, GLOBAL_BOOST, GOVERNOR, MAX, MIN, NO_TURBO
-from hwtune.knobs.drivers import driver_named
-from hwtune.knobs.policies import Policy, clusters, read_text
-from hwtune.knobs.tunables import THRESHOLDS, per_policy, tunable_knobs, tunable_paths
+from hwtune.knobs import extra
+from hwtune.knobs.attributes import GLOBAL_BOOST, NO_TURBO, flipped
+from hwtune.knobs.policies import Policy, alike, clusters, read_text
+from hwtune.knobs.policy_knobs import PolicyTarget, boost_knob, epp_knob, frequency_knob, governor_knob
+from hwtune.knobs.target import LIMITS, FileTarget, Target
+from hwtune.knobs.tunables import per_policy, tunable_knobs
 
-# Where a driver takes any frequency, every 100 MHz is enough to choose from.
-_GRID_KHZ = 100_000
-# The energy-performance hint behind each word, 0 for most performance; a kernel may map a word otherwise on a model.
-EPP_WORDS = {"performance": 0, "balance_performance": 128, "balance_power": 192, "power": 255}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A name that can be set, and where it goes.
-
-    Args:
-        knob: its values.
-        key: the name without a policy.
-        policies: whose attributes are written; empty for a global attribute.
-    """
-
-    knob: Knob
-    key: str
-    policies: tuple[Policy, ...]
-
-    def paths(self, files: HostFS) -> tuple[str, ...]:
-        """The files that hold it now."""
-        match self.key:
-            case "governor":
-                return tuple(policy.path(GOVERNOR) for policy in self.policies)
-            case "max":
-                return tuple(policy.path(MAX) for policy in self.policies if policy.scaling_max_khz is not None)
-            case "min":
-                return tuple(policy.path(MIN) for policy in self.policies if policy.scaling_min_khz is not None)
-            case "epp":
-                return tuple(policy.path(EPP) for policy in self.policies if policy.epp is not None)
-            case "boost" if self.policies:
-                return tuple(policy.path(BOOST) for policy in self.policies if policy.boost is not None)
-            case "boost":
-                return (NO_TURBO,) if read_text(files, NO_TURBO) is not None else (GLOBAL_BOOST,)
-            case _:
-                return tunable_paths(files, self.key, self.policies)
+_Group = tuple[Policy, ...]
 
 
 class Layout:
@@ -62,21 +30,29 @@ class Layout:
     Args:
         files: the machine as it was found.
         policies: its policies.
+        wanted: which of the knobs that are off by default are there (`extra.find_targets`).
     """
 
-    def __init__(self, files: HostFS, policies: tuple[Policy, ...]) -> None:
+    def __init__(self, files: HostFS, policies: _Group, wanted: Sequence[str] = ()) -> None:
         self.policies = policies
         self._files = files
+        self._wanted = tuple(wanted)
         self.groups = _set_alike(policies)
         several = len(self.groups) > 1
         self.targets: list[Target] = []
         for group in self.groups:
             self.targets += self._targets_of(group, f"policy{group[0].number}." if several else "")
         self.targets += self._global_targets()
+        self._group_of = {
+            target.knob.name: self.groups.index(target.policies)
+            for target in self.targets
+            if isinstance(target, PolicyTarget) and target.policies
+        }
+        self.targets += extra.find_targets(files, self._wanted)
         self._by_name = {target.knob.name: target for target in self.targets}
 
     def __getitem__(self, name: str) -> Target:
-        """The target of a name: a knob of the space, or one policy's own (`policy3.max`).
+        """The target of a name: a knob of the space, or one policy's or unit's own (`policy3.max`).
 
         Raises:
             KeyError: when there is none.
@@ -88,67 +64,99 @@ class Layout:
             for target in self._targets_of(group, match[0]) if group else []:
                 if target.knob.name == name:
                     return target
+        if {name, extra.word_of(name)} & set(self._wanted):
+            own = extra.own_target(self._files, name)
+            if own is not None:
+                return own
         raise KeyError(name)
 
     @property
     def space(self) -> KnobSpace:
-        """All knobs, with low ≤ high where two limit the same thing."""
-        names = set(self._by_name)
+        """All knobs, with low ≤ high where two limit the same thing and do so as found."""
         pairs = []
-        for low, high in (("min", "max"), THRESHOLDS):
-            pairs += [
-                (name, name.removesuffix(low) + high)
-                for name in self._by_name
-                if (name == low or name.endswith(f".{low}")) and name.removesuffix(low) + high in names
-            ]
-        return KnobSpace(knobs=tuple(target.knob for target in self.targets), ordered_pairs=tuple(pairs))
+        for low, high in LIMITS:
+            for name in self._by_name:
+                stem = name.removesuffix(low)
+                if stem != name and (not stem or stem.endswith(".")) and stem + high in self._by_name:
+                    pairs.append((name, stem + high))
+        knobs = {target.knob.name: target.knob for target in self.targets}
+        ordered = tuple(pair for pair in pairs if _as_found(knobs[pair[0]], knobs[pair[1]]))
+        return KnobSpace(knobs=tuple(knobs.values()), ordered_pairs=ordered)
 
-    def _targets_of(self, group: tuple[Policy, ...], prefix: str) -> list[Target]:
+    def extra_paths(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """The files of the wanted knobs that are off by default, one unit's own among them."""
+        own = [extra.own_target(self._files, word) for word in wanted if word not in self._by_name]
+        there = [target for target in (*self.targets, *own) if isinstance(target, FileTarget)]
+        return tuple(dict.fromkeys(path for target in there for path in target.files))
+
+    def admit(self, policies: _Group) -> None:
+        """Take over which policies are online now; one that is new joins the first cluster that it is like.
+
+        The knobs, their levels and their defaults stay as they were found.
+        """
+        online = {policy.number: policy for policy in policies if policy.online}
+        known = {policy.number for group in self.groups for policy in group}
+        groups = [list(group) for group in self.groups]
+        for late in (policy for number, policy in online.items() if number not in known):
+            for group in groups:
+                if all(alike(late, other) for other in group):
+                    group.append(late)
+                    break
+        self.policies = policies
+        self.groups = tuple(tuple(group) for group in groups)
+        for index, target in enumerate(self.targets):
+            if isinstance(target, PolicyTarget) and target.knob.name in self._group_of:
+                members = self.groups[self._group_of[target.knob.name]]
+                there = tuple(policy for policy in members if policy.number in online)
+                self.targets[index] = replace(target, policies=there)
+        self._by_name = {target.knob.name: target for target in self.targets}
+
+    def _targets_of(self, group: _Group, prefix: str) -> list[PolicyTarget]:
         scope = tuple(policy.number for policy in group)
-        governor = _governor_knob(group, prefix, scope)
+        governor = governor_knob(group, prefix, scope)
         knobs: list[Knob | None] = [
             governor,
-            _frequency_knob(group, prefix, scope, upper=True),
-            _frequency_knob(group, prefix, scope, upper=False),
-            _epp_knob(group, prefix, scope, governor),
+            frequency_knob(group, prefix, scope, upper=True),
+            frequency_knob(group, prefix, scope, upper=False),
+            epp_knob(group, prefix, scope, governor),
         ]
         if self._boost_text() is None and group[0].boost in ("0", "1"):
-            knobs.append(_boost_knob(f"{prefix}boost", group[0].boost, scope))
+            knobs.append(boost_knob(f"{prefix}boost", group[0].boost, scope))
         if governor is not None and _can_change(governor) and self._tunables_in(group, prefix):
             knobs += tunable_knobs(self._files, group, prefix=prefix, scope=scope, governor_knob=governor.name)
         return [
-            Target(knob=knob, key=knob.name.removeprefix(prefix), policies=group)
+            PolicyTarget(knob=knob, key=knob.name.removeprefix(prefix), policies=group)
             for knob in knobs
             if knob is not None and _can_change(knob)
         ]
 
-    def _tunables_in(self, group: tuple[Policy, ...], prefix: str) -> bool:
+    def _tunables_in(self, group: _Group, prefix: str) -> bool:
         """Tunables go with the cluster when they are its own, or when there is but one cluster."""
         return not prefix or per_policy(self._files, group)
 
-    def _global_targets(self) -> list[Target]:
+    def _global_targets(self) -> list[PolicyTarget]:
         found = []
         boost = self._boost_text()
         if boost is not None:
-            found.append(Target(knob=_boost_knob("boost", boost, ()), key="boost", policies=()))
+            found.append(PolicyTarget(knob=boost_knob("boost", boost, ()), key="boost", policies=()))
         # Common tunables of several clusters: the first one's governor stands for their being there.
         first = self.groups[0] if len(self.groups) > 1 else ()
-        governor = _governor_knob(first, f"policy{first[0].number}.", ()) if first else None
+        governor = governor_knob(first, f"policy{first[0].number}.", ()) if first else None
         if governor is not None and _can_change(governor) and not per_policy(self._files, self.policies):
             knobs = tunable_knobs(self._files, first, prefix="", scope=(), governor_knob=governor.name)
-            found += [Target(knob=knob, key=knob.name, policies=first) for knob in knobs]
+            found += [PolicyTarget(knob=knob, key=knob.name, policies=first) for knob in knobs]
         return found
 
     def _boost_text(self) -> str | None:
         """`1` or `0` of the switch for the whole machine, None where there is none."""
         no_turbo = read_text(self._files, NO_TURBO)
         if no_turbo in ("0", "1"):
-            return "0" if no_turbo == "1" else "1"
+            return flipped(no_turbo)
         boost = read_text(self._files, GLOBAL_BOOST)
         return boost if boost in ("0", "1") else None
 
 
-def _set_alike(policies: tuple[Policy, ...]) -> tuple[tuple[Policy, ...], ...]:
+def _set_alike(policies: _Group) -> tuple[_Group, ...]:
     """Clusters, split where policies of like cores are set differently now."""
     groups: dict[tuple[object, ...], list[Policy]] = {}
     for cluster in clusters(policies):
@@ -160,75 +168,9 @@ def _set_alike(policies: tuple[Policy, ...]) -> tuple[tuple[Policy, ...], ...]:
     return tuple(tuple(group) for group in sorted(groups.values(), key=lambda group: group[0].number))
 
 
-def _governor_knob(group: tuple[Policy, ...], prefix: str, scope: tuple[int, ...]) -> ChoiceKnob | None:
-    """The governors on offer; `userspace` has no policy of its own and is left out unless it is in use."""
-    current = group[0].governor
-    if current is None:
-        return None
-    choices = tuple(word for word in group[0].governors if word != "userspace" or current == word)
-    if current not in choices:
-        choices = (current, *choices)
-    return ChoiceKnob(name=f"{prefix}governor", role="governor", choices=choices, default=current, scope=scope)
-
-
-def _frequency_knob(group: tuple[Policy, ...], prefix: str, scope: tuple[int, ...], *, upper: bool) -> RangeKnob | None:
-    """The cap or the floor of a cluster; favoured cores count with their own, higher limit."""
-    lows = [khz for p in group for khz in (p.cpuinfo_min_khz or p.scaling_min_khz,) if khz is not None]
-    highs = [khz for p in group for khz in (p.cpuinfo_max_khz or p.scaling_max_khz,) if khz is not None]
-    limits = [khz for p in group for khz in (p.scaling_max_khz if upper else p.scaling_min_khz,) if khz is not None]
-    if not lows or not highs or not limits:
-        return None
-    default = max(limits) if upper else min(limits)
-    low, high = min(*lows, default), max(*highs, default)
-    table = {khz for policy in group for khz in policy.available_khz or ()}
-    grid = table or set(range(low - low % _GRID_KHZ + _GRID_KHZ, high, _GRID_KHZ))
-    return RangeKnob(
-        name=f"{prefix}{'max' if upper else 'min'}",
-        role="frequency" if upper else "frequency_floor",
-        unit="kHz",
-        low=min(low, *grid) if grid else low,
-        high=max(high, *grid) if grid else high,
-        default=default,
-        levels=tuple(sorted({low, high, default, *grid})),
-        scope=scope,
-    )
-
-
-def _epp_knob(
-    group: tuple[Policy, ...], prefix: str, scope: tuple[int, ...], governor: ChoiceKnob | None
-) -> ChoiceKnob | None:
-    """The words on offer, from most performance to most saving; a number found now stands at its place among them.
-
-    `default` is another name for one of the rest, so it is no choice of its own.
-    """
-    current = group[0].epp
-    if current is None:
-        return None
-    words = {word for word in group[0].epp_choices if word in EPP_WORDS} | {current}
-    active: tuple[Activity, ...] = ()
-    locked = driver_named(group[0].driver).epp_locked_under
-    if governor is not None and governor.choices == (governor.default,) and governor.default in locked:
-        return None  # locked for good
-    if governor is not None and any(word in locked for word in governor.choices):
-        free = tuple(word for word in governor.choices if word not in locked)
-        active = (Activity(knob=governor.name, values=free),)
-    return ChoiceKnob(
-        name=f"{prefix}epp",
-        role="epp",
-        choices=tuple(sorted(words, key=_epp_rank)),
-        default=current,
-        ordered=True,
-        scope=scope,
-        active_when=active,
-    )
-
-
-def _epp_rank(word: str) -> int:
-    return int(word) if word.isdecimal() else EPP_WORDS.get(word, len(EPP_WORDS) * 256)
-
-
-def _boost_knob(name: str, current: str, scope: tuple[int, ...]) -> ChoiceKnob:
-    return ChoiceKnob(name=name, role="boost", choices=("0", "1"), default=current, scope=scope)
+def _as_found(low: Knob, high: Knob) -> bool:
+    """Whether the limits are the right way round as they were found."""
+    return isinstance(low, RangeKnob) and isinstance(high, RangeKnob) and low.default <= high.default
 
 
 def _can_change(knob: Knob) -> bool:

@@ -58,8 +58,6 @@ TUNABLES = (
     Tunable(governor="conservative", name="ignore_nice_load", low=0, high=1, default=0),
     Tunable(governor="schedutil", name="rate_limit_us", low=0, high=50000, default=10000, unit="us", step=500),
 )
-# The kernel refuses a down_threshold that is not below the up_threshold.
-THRESHOLDS = ("conservative.down_threshold", "conservative.up_threshold")
 
 
 def tunable_paths(files: HostFS, key: str, policies: tuple[Policy, ...]) -> tuple[str, ...]:

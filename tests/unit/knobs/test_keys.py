@@ -77,7 +77,7 @@ def test_settings(make, words, expected):
         (acpi, ["max="], "not KEY=VALUE", "max"),
         (acpi, ["governer=performance"], "unknown knob 'governer'", "did you mean 'governor'?"),
         (acpi, ["policy7.max=2GHz"], "unknown knob 'policy7.max'", "max"),
-        (acpi, ["epp=power"], "unknown knob 'epp'", "machine has"),
+        (acpi, ["epp=power"], "unknown knob 'epp'", "active drivers"),
         (acpi, ["max=9GHz"], "out of range", "800000 to 3600000 kHz"),
         (acpi, ["max=fast"], "not a frequency", "2.4GHz"),
         (acpi, ["max=1GHz", "min=2GHz"], "min=2000000 is above max=1000000", "cannot be above"),

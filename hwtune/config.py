@@ -130,6 +130,7 @@ class Tune(_Section):
         abandon: whether a probe that is far beyond the bound is stopped; off, because work that is killed half-way may
             leave something half done.
         on_exit: whether a proven setting stays.
+        competing: what to do about other programs that set the same knobs.
     """
 
     objective: Objective = Objective.EDP
@@ -141,6 +142,7 @@ class Tune(_Section):
     max_risk: Share = 0.05
     abandon: bool = False
     on_exit: Literal["restore", "keep"] = "restore"
+    competing: Literal["refuse", "yield", "ignore"] = "refuse"
 
 
 class Config(_Section):

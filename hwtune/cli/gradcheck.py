@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from hwtune.cli.options import Cwd, Json, ObjectiveName, Prepare, Root, Seed, Simulate, User, Workload, listed
+from hwtune.cli.options import (
+    Competing,
+    Cwd,
+    Json,
+    ObjectiveName,
+    Prepare,
+    Root,
+    Seed,
+    Simulate,
+    User,
+    Workload,
+    listed,
+)
 
 
 def gradcheck(
@@ -38,6 +50,7 @@ def gradcheck(
     blocks: Annotated[
         int, typer.Option("--blocks", min=0, help="ABBA blocks (four runs) of each step; 0 measures no step.")
     ] = 4,
+    competing: Competing = None,
     prepare: Prepare = None,
     cwd: Cwd = None,
     user: User = None,
@@ -78,6 +91,7 @@ def gradcheck(
         "tune.objective": None if objective is None else objective.value,
         "tune.runs": runs,
         "tune.knobs": knob_names,
+        "tune.competing": competing,
     }
     with open_host(root=root, simulate=simulate, workload=workload, seed=seed, flags=flags) as opened:
         found = check_gradients(opened, wish)

@@ -73,9 +73,9 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
     """
     host, wanted = opened.host, opened.config.tune
     backend = open_knobs(opened)
-    problem = problem_of(opened, backend.space, seed=wish.seed)
-    collector = Collector(host)
     label = wish.command.label(opened) or None
+    problem = problem_of(opened, backend, seed=wish.seed, measuring=bool(label))
+    collector = Collector(host)
     place = None if wish.at is None else _place(problem, parse_assignments(wish.at, backend))
     with ExitStack() as stack:
         planner = stack.enter_context(

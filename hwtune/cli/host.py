@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hwtune.domain.errors import UsageError
+from hwtune.domain.errors import PermissionDenied, UsageError
 
 if TYPE_CHECKING:
     from hwtune.config import Config
@@ -75,7 +75,20 @@ def open_host(
             opened = _simulated(simulate, workload, seed, config, scratch)
         else:
             opened = _real(root, config, scratch)
-        yield _in_memory(opened) if dry_run else opened
+        try:
+            yield _in_memory(opened) if dry_run else opened
+        except PermissionDenied as error:
+            if opened.live and error.path.startswith("/sys/"):
+                _explain(error)
+            raise
+
+
+def _explain(error: PermissionDenied) -> None:
+    """Say which of the many reasons it is that the kernel refuses us a file of this machine."""
+    from hwtune.host.denial import why_denied
+
+    denial = why_denied(error.path, write=error.operation != "read", errno=error.errno)
+    error.hint = f"{denial.why}; {denial.hint}"
 
 
 def open_knobs(opened: OpenHost) -> CpufreqBackend:

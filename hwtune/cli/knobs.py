@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwtune.cli.options import DryRun, Json, Root, Simulate
+from hwtune.cli.options import Competing, DryRun, Json, Root, Simulate
 
 if TYPE_CHECKING:
     from hwtune.cli.host import OpenHost
@@ -27,6 +27,7 @@ def apply(
             show_default=False,
         ),
     ],
+    competing: Competing = None,
     dry_run: DryRun = False,
     simulate: Simulate = None,
     root: Root = None,
@@ -36,14 +37,20 @@ def apply(
 
     All of it or nothing: when the kernel rejects a value, the rest is put back.
     """
+    from hwtune.cli.competing import make_way
     from hwtune.cli.host import open_host, open_knobs
+    from hwtune.cli.ours import check_writable
     from hwtune.domain.errors import Rejected
     from hwtune.knobs.keys import parse_assignments
     from hwtune.knobs.transaction import Transaction
 
-    with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
+    flags = {"tune.competing": competing}
+    with open_host(root=root, dry_run=dry_run, simulate=simulate, flags=flags) as opened:
         backend = open_knobs(opened)
         setting = parse_assignments(assignments, backend)
+        left = make_way(opened, setting, measuring=False)
+        setting = setting.only({name for name in setting if name not in left})
+        check_writable(opened, backend, setting)
         before = backend.snapshot()
         with Transaction(backend, run_dir=opened.host.run_dir, verb="apply", files=opened.host.files) as transaction:
             applied = transaction.apply(setting)

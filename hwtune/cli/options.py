@@ -52,6 +52,24 @@ User = Annotated[
 ]
 
 
+class CompetingName(StrEnum):
+    """Words of --competing."""
+
+    REFUSE = "refuse"
+    YIELD = "yield"
+    IGNORE = "ignore"
+
+
+Competing = Annotated[
+    CompetingName | None,
+    typer.Option(
+        "--competing",
+        help="Another tuner is at work: refuse to start, yield it its knobs, or ignore it.  [default: refuse]",
+        show_default=False,
+    ),
+]
+
+
 class ObjectiveName(StrEnum):
     """Words of --objective; the domain's own enumeration is loaded when a verb runs."""
 

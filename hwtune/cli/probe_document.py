@@ -129,15 +129,23 @@ class Permission(Finding):
 
 
 class Competitor(_Part):
-    """Another program that sets the same knobs."""
+    """Another program that sets the same knobs: what it runs as, what it writes, which knobs here are among that."""
 
     name: str
     pid: int | None
+    unit: str | None
+    bus_name: str | None
+    writes: list[str]
+    knobs: list[str]
+    warn_only: bool
     hint: str
 
 
 class ProbeDocument(_Part):
-    """The whole answer. `competing` is None for a machine that is not the running one."""
+    """The whole answer. `competing` is None for a machine that is not the running one.
+
+    `competing_unseen` says why D-Bus could not be asked for other tuners, None when it was.
+    """
 
     schema_version: Literal[1] = 1
     machine: Machine
@@ -149,3 +157,4 @@ class ProbeDocument(_Part):
     idle: Idle
     permissions: list[Permission]
     competing: list[Competitor] | None
+    competing_unseen: str | None

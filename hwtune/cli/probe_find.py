@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from hwtune.cli.host import OpenHost
 from hwtune.cli.probe_cpufreq import find_cpufreq
@@ -19,17 +20,19 @@ from hwtune.cli.probe_document import (
 )
 from hwtune.domain.errors import HostError, PermissionDenied
 from hwtune.domain.sample import Sample
+from hwtune.host.bus import system_bus
+from hwtune.host.denial import refused, why_denied
 from hwtune.host.fs import HostFS
 from hwtune.host.perf_event import LinuxCounters, NoCounters
-from hwtune.knobs.attributes import EPP, GOVERNOR, MAX
+from hwtune.knobs.attributes import BOOST, EPP, GLOBAL_BOOST, GOVERNOR, MAX, NO_TURBO
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.policies import Policy, parse_cpus
 from hwtune.sensors.collector import Collector
+from hwtune.sensors.competitors import CompetingTuner, competing_tuners
 from hwtune.sensors.energy import EnergySource
 from hwtune.sensors.optional import optional_text
 
 _PARANOID = "/proc/sys/kernel/perf_event_paranoid"
-_ROOT_HINT = "run as root, or in the service's unit"
 
 
 def probe_machine(opened: OpenHost) -> ProbeDocument:
@@ -39,16 +42,21 @@ def probe_machine(opened: OpenHost) -> ProbeDocument:
     sample = collector.sample()
     machine = _machine(opened)
     backend = CpufreqBackend(host.files)
+    cpufreq = find_cpufreq(backend, machine, sample)
+    bus = system_bus() if opened.live else None
+    rivals = None if bus is None else competing_tuners(host.files, bus)
+    names = [knob.name for knob in cpufreq.knobs]
     return ProbeDocument(
         machine=machine,
-        cpufreq=find_cpufreq(backend, machine, sample),
+        cpufreq=cpufreq,
         energy=_energy(collector.energy, sample, machine),
         counters=_counters(opened, sample),
         pressure=_pressure(sample, machine),
         temperature=_temperature(sample, machine),
         idle=_idle(sample, machine),
         permissions=_permissions(opened, backend.policies),
-        competing=_competing() if opened.live else None,
+        competing=None if rivals is None else [_competitor(rival, names) for rival in rivals],
+        competing_unseen=None if bus is None else bus.why,
     )
 
 
@@ -159,14 +167,15 @@ def _permissions(opened: OpenHost, policies: tuple[Policy, ...]) -> list[Permiss
     """What decides whether we may write and measure; only files that are there are asked about."""
     files = opened.host.files
     found = []
-    for attribute in (GOVERNOR, MAX, EPP):
-        paths = (policy.path(attribute) for policy in policies)
+    for attribute in (GOVERNOR, MAX, EPP, BOOST):
+        paths = [policy.path(attribute) for policy in policies]
+        paths += [NO_TURBO, GLOBAL_BOOST] if attribute == BOOST else []
         path = next((path for path in paths if optional_text(files, path) is not None), None)
         if path is not None:
             found.append(_may_write(opened, path, attribute))
     counter = next(iter(files.glob("/sys/class/powercap/intel-rapl*:*/energy_uj")), None)
     if counter is not None:
-        found.append(_may_read(files, counter))
+        found.append(_may_read(opened, counter))
     counts = opened.host.counters
     if isinstance(counts, LinuxCounters):
         found.append(_may_count(files, counts))
@@ -186,26 +195,40 @@ def _may_count(files: HostFS, counts: LinuxCounters) -> Permission:
 
 
 def _may_write(opened: OpenHost, path: str, attribute: str) -> Permission:
-    may = opened.host.files.writable(path)
-    why = "no right to write, or mounted read-only" if opened.live else "this root can only be read"
-    hint = _ROOT_HINT if opened.live else "`--dry-run` keeps writes in memory"
+    may, why, hint = (
+        opened.host.files.writable(path),
+        "this root can only be read",
+        "`--dry-run` keeps writes in memory",
+    )
+    if opened.live:
+        code = refused(path)
+        may, denial = code is None, why_denied(path, errno=code)
+        why, hint = denial.why, denial.hint
     return Permission(
         what=f"write {attribute}", path=path, available=may, why=None if may else why, hint=None if may else hint
     )
 
 
-def _may_read(files: HostFS, path: str) -> Permission:
+def _may_read(opened: OpenHost, path: str) -> Permission:
     why = hint = None
     try:
-        files.read(path)
+        opened.host.files.read(path)
     except PermissionDenied as error:
-        why, hint = str(error), "run as root, or with CAP_DAC_READ_SEARCH"
+        denial = why_denied(path, write=False, errno=error.errno)
+        why, hint = denial.why, denial.hint
     except HostError as error:
         why, hint = str(error), "see `dmesg | grep -i rapl`"
     return Permission(what="read energy counters", path=path, available=why is None, why=why, hint=hint)
 
 
-def _competing() -> list[Competitor]:
-    from hwtune.sensors.process import competing_tuners
-
-    return [Competitor(name=tuner.name, pid=tuner.pid, hint=tuner.hint) for tuner in competing_tuners()]
+def _competitor(found: CompetingTuner, knobs: Sequence[str]) -> Competitor:
+    return Competitor(
+        name=found.tuner.name,
+        pid=found.pid,
+        unit=found.unit,
+        bus_name=found.bus_name,
+        writes=[*found.tuner.knobs, *found.tuner.besides],
+        knobs=list(found.collides(knobs)),
+        warn_only=found.tuner.warn_only,
+        hint=found.stop,
+    )

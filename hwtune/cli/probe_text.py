@@ -29,13 +29,30 @@ def _lines(document: ProbeDocument) -> Iterator[str]:
     yield from _finding("idle states", ", ".join(document.idle.states) or "none", document.idle)
     for index, permission in enumerate(document.permissions):
         said = f"{'may' if permission.available else 'may NOT'} {permission.what}"
-        yield from _finding("" if index else "permissions", said, permission)
+        before = document.permissions[index - 1] if index else None
+        if before is not None and (before.why, before.hint) == (permission.why, permission.hint):
+            yield _line("", said)  # one reason for several files is given once
+        else:
+            yield from _finding("" if index else "permissions", said, permission)
+    yield from _competing(document)
+
+
+def _competing(document: ProbeDocument) -> Iterator[str]:
     for index, other in enumerate(document.competing or []):
-        process = "" if other.pid is None else f" (process {other.pid})"
-        yield _line("" if index else "competing", f"{other.name}{process} sets the same knobs")
+        traces = [
+            "" if other.pid is None else f"process {other.pid}",
+            other.unit or "",
+            "" if other.bus_name is None else f"D-Bus name {other.bus_name}",
+        ]
+        found = ", ".join(filter(None, traces)) or "its state file is there"
+        yield _line("" if index else "competing", f"{other.name} ({found}) sets {', '.join(other.writes)}")
+        here = f"{', '.join(other.knobs) or 'none'} of these knobs"
+        yield _line("", f"  here: {here}" + ("; hwtune warns and goes on" if other.warn_only else ""))
         yield _line("", f"  hint: {other.hint}")
     if document.competing == []:
         yield _line("competing", "no other tuner is running")
+    if document.competing_unseen is not None:
+        yield _line("", f"  why:  D-Bus was not asked: {document.competing_unseen}")
 
 
 def _machine(machine: Machine) -> Iterator[str]:

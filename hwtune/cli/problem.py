@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwtune.cli.host import OpenHost
+from hwtune.cli.ours import turnable
 from hwtune.domain.errors import Unsupported, UsageError
 from hwtune.domain.knob import KnobSpace
 from hwtune.domain.objective import Bound
 from hwtune.domain.problem import Problem
+from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.sensors.energy import EnergySource
 
 
-def problem_of(opened: OpenHost, space: KnobSpace, *, seed: int, max_power_w: float | None = None) -> Problem:
+def problem_of(
+    opened: OpenHost, backend: CpufreqBackend, *, seed: int, max_power_w: float | None = None, measuring: bool = True
+) -> Problem:
     """What the configuration asks for, flags included, in the knobs of this machine.
+
+    Knobs that are to be turned (`measuring`) are neither another tuner's nor beyond our rights.
 
     Raises:
         UsageError: unknown knobs.
+        Locked: another tuner is at work.
+        PermissionDenied: no right to turn them.
     """
     wanted = opened.config.tune
+    space = choose_knobs(backend.space, wanted.knobs)
+    if measuring:
+        space = turnable(opened, backend, space, named=wanted.knobs is not None)
     return Problem(
-        space=choose_knobs(space, wanted.knobs),
+        space=space,
         objective=wanted.objective,
         bound=Bound(max_slowdown=wanted.max_slowdown, max_power_w=max_power_w),
         max_risk=wanted.max_risk,

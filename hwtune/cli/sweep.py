@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwtune.cli.options import Cwd, DryRun, Json, Prepare, Root, Seed, Simulate, User, Workload, listed
+from hwtune.cli.options import Competing, Cwd, DryRun, Json, Prepare, Root, Seed, Simulate, User, Workload, listed
 
 
 def sweep(
@@ -42,6 +42,7 @@ def sweep(
     label: Annotated[
         str | None, typer.Option("--label", metavar="TEXT", help="Name of the work in the table.  [default: CMD]")
     ] = None,
+    competing: Competing = None,
     prepare: Prepare = None,
     cwd: Cwd = None,
     user: User = None,
@@ -78,9 +79,10 @@ def sweep(
         passes=runs,
         seed=seed,
     )
+    flags = {"tune.competing": competing}
     status, watcher = 0, SweepProgress(spoken=not as_json and not dry_run)
     with (
-        open_host(root=root, dry_run=dry_run, simulate=simulate, workload=workload, seed=seed) as opened,
+        open_host(root=root, dry_run=dry_run, simulate=simulate, workload=workload, seed=seed, flags=flags) as opened,
         open_sweep(opened, wish, watcher) as sweeping,
     ):
         if not dry_run:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hwtune.cli.command import Command
 from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.ours import turnable
 from hwtune.cli.problem import choose_knobs
 from hwtune.cli.record import fingerprint
 from hwtune.cli.signals import Terminated, exit_status
@@ -96,7 +97,8 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator
     Raises:
         Unsupported: no cpufreq, or no energy sensor.
         UsageError: unknown knobs, a grid too small or too large, files of another sweep.
-        Locked: another writer holds the machine.
+        Locked: another writer holds the machine, or another tuner is at work.
+        PermissionDenied: no right to turn these knobs.
     """
     host = opened.host
     backend = open_knobs(opened)
@@ -106,7 +108,7 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator
             "every row of a table needs its energy, and this machine offers no energy sensor",
             hint=f"{collector.energy.why}; `hwtune tune --objective time` works without one",
         )
-    space = _swept(backend.space, wish)
+    space = turnable(opened, backend, _swept(backend.space, wish), named=wish.knobs is not None)
     grid = build_grid(backend.space, space, levels=wish.levels, settings=wish.settings, seed=wish.seed)
     label = one_line(wish.label or wish.command.label(opened))
     origin = _origin(opened, wish, collector.energy, grid, backend.space, label)

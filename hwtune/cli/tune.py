@@ -9,6 +9,7 @@ import typer
 
 from hwtune.cli.options import (
     Abandon,
+    Competing,
     Cwd,
     DryRun,
     Json,
@@ -56,6 +57,7 @@ def tune(
     ] = None,
     runs: Annotated[int | None, typer.Option("--runs", min=1, help="Runs of each setting.  [default: 3]")] = None,
     abandon: Abandon = None,
+    competing: Competing = None,
     prepare: Prepare = None,
     cwd: Cwd = None,
     user: User = None,
@@ -95,6 +97,7 @@ def tune(
         "tune.knobs": knob_names,
         "tune.abandon": abandon,
         "tune.on_exit": "keep" if keep else None,
+        "tune.competing": competing,
     }
     with (
         open_host(root=root, dry_run=dry_run, simulate=simulate, workload=workload, seed=seed, flags=flags) as opened,

@@ -127,7 +127,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
     with ExitStack() as stack:
         backend = open_knobs(opened)
         collector = Collector(host)
-        problem = problem_of(opened, backend.space, seed=wish.seed, max_power_w=wish.max_power_w)
+        problem = problem_of(opened, backend, seed=wish.seed, max_power_w=wish.max_power_w)
         if not opened.dry:
             check_energy(collector.energy, problem)
         budget = Budget(

@@ -200,22 +200,6 @@ def test_a_machine_with_nothing(tree):
     assert Interval.between(first, second).energy_j is None
 
 
-class FakeProcess:
-    def __init__(self, pid, name):
-        self.info = {"pid": pid, "name": name}
-
-
-def test_competing_tuners_by_name_also_cut_to_15_characters(monkeypatch, tmp_path):
-    names = ["bash", "tuned", "power-profiles-", "tuned-adm", None, "auto-cpufreq"]
-    running = [FakeProcess(pid, name) for pid, name in enumerate(names)]
-    monkeypatch.setattr(process.psutil, "process_iter", lambda attributes: running)
-    monkeypatch.setattr(process, "_TLP_STATE", tmp_path / "last_pwr")
-    found = [(tuner.name, tuner.pid) for tuner in process.competing_tuners()]
-    assert found == [("tuned", 1), ("power-profiles-daemon", 2), ("auto-cpufreq", 5)]
-    (tmp_path / "last_pwr").write_text("0 1")
-    assert process.competing_tuners()[-1].name == "tlp"
-
-
 def test_host_facts_of_this_machine():
     facts = process.host_facts()
     assert facts.logical_cpus == os.cpu_count()

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from hwtune.cli import probe_find
 from hwtune.cli.probe import probe
 from hwtune.cli.probe_document import ProbeDocument
 from hwtune.cli.probe_find import parse_cpu_model
 from hwtune.cli.probe_text import ranges
 from hwtune.domain.errors import HwtuneError, Unsupported
-from hwtune.sensors import process
+from hwtune.sensors.competitors import CompetingTuner
+from hwtune.sensors.tuners import TUNERS
 
 TREES = Path(__file__).resolve().parents[2] / "trees"
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "trees"
@@ -129,11 +131,16 @@ def test_this_machine():
 
 
 def test_competing_tuners_are_named(monkeypatch):
-    tuner = process.CompetingTuner(name="tuned", pid=7, hint="systemctl stop tuned")
-    monkeypatch.setattr(process, "competing_tuners", lambda: (tuner,))
+    tuned = next(tuner for tuner in TUNERS if tuner.name == "tuned")
+    found = CompetingTuner(tuner=tuned, pid=7, unit="tuned.service", bus_name="com.redhat.tuned")
+    monkeypatch.setattr(probe_find, "competing_tuners", lambda files, bus: (found,))
     _, text = run()
-    assert "tuned (process 7)" in text
-    assert "systemctl stop tuned" in text
+    assert "tuned (process 7, tuned.service, D-Bus name com.redhat.tuned) sets governor, epp, boost" in text
+    assert "systemctl mask --runtime --now tuned.service" in text
+    (entry,) = ProbeDocument.model_validate_json(run("--json")[1]).competing
+    assert (entry.pid, entry.unit, entry.bus_name) == (7, "tuned.service", "com.redhat.tuned")
+    assert {"governor", "energy_perf_bias"} <= set(entry.writes)
+    assert not entry.warn_only
 
 
 def test_emulated_meter_is_called_so(tmp_path):

@@ -113,7 +113,6 @@ def read_only_even_for_root(machine: Machine) -> None:
 
 def no_such_file(machine: Machine) -> None:
     for path in (f"{P0}/energy_performance_preference", f"{CPUFREQ}/policy7/scaling_governor"):
-        refused(lambda path=path: machine.write(path, "1"), errno.ENOENT)
         refused(lambda path=path: machine.read(path), errno.ENOENT)
 
 

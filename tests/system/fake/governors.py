@@ -69,12 +69,20 @@ class Tunables:
 
 def _attribute(values: dict[str, int], governor: str, name: str) -> Attribute:
     def store(text: str) -> None:
-        number = kstrtouint(text) if governor == "schedutil" else scan(text)
+        number = _whole(text) if governor == "schedutil" else scan(text)
         if not _allowed(values, governor, name, number):
             refuse(errno.EINVAL)
         values[name] = min(number, _CLAMPED.get(name, number))
 
     return Attribute(lambda: str(values[name]), store)
+
+
+def _whole(text: str) -> int:
+    """What schedutil reads; it says EINVAL for every kind of wrong."""
+    try:
+        return kstrtouint(text)
+    except OSError:
+        refuse(errno.EINVAL)
 
 
 def _allowed(values: Mapping[str, int], governor: str, name: str, number: int) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hwtune.domain.errors import HostError, PermissionDenied, Rejected, Unsupported, UsageError
 from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.host.fs import DryRunFS, HostFS
-from hwtune.knobs import extra, ownership, powercap
+from hwtune.knobs import extra, ownership
 from hwtune.knobs.attributes import (
     BIOS_LIMIT,
     BOOST,
@@ -200,7 +200,8 @@ class CpufreqBackend:
             try:
                 self._files.write(path, value)
             except HostError as error:
-                if isinstance(error, PermissionDenied) and not self._by_the_driver(path, error):
+                # EPERM is the driver's answer (turbo disabled by firmware); EACCES and EROFS are about our rights.
+                if isinstance(error, PermissionDenied) and error.errno != errno.EPERM:
                     raise
                 if error.errno in (errno.EAGAIN, errno.EINTR) and left:
                     continue
@@ -232,15 +233,6 @@ class CpufreqBackend:
     def explains(self, path: str, text: str, *, ours: ownership.Ours, original: Mapping[str, str]) -> bool:
         """Whether what is ours explains the value found now; see `ownership.explains`."""
         return ownership.explains(self._files, path, text, ours=ours, original=original)
-
-    def _by_the_driver(self, path: str, error: PermissionDenied) -> bool:
-        """Whether a refusal is the driver's answer, and not about our rights.
-
-        EPERM is: turbo disabled by firmware, an uncore that may not be written. So is EACCES of a power limit that
-        firmware has locked; EACCES and EROFS elsewhere are about our rights.
-        """
-        locked = powercap.owns(path) and error.errno == errno.EACCES and self._files.writable(path)
-        return error.errno == errno.EPERM or locked
 
     def _look(self) -> None:
         """Follow hotplug: which policies are there is read anew once their CPUs have changed."""

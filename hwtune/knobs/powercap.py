@@ -12,7 +12,7 @@ Knobs: `powercap.long_term` and `powercap.short_term`, in µW. A limit does noth
 uncore, dram), the platform zone and the second window on the same package (intel-rapl-mmio) are left alone.
 
 The hardware counts in units of its own, 1/8 W on most, and rounds down. Where the firmware has locked the register
-the zone reads as not enabled, and a write is EACCES, or on old kernels has no effect.
+the zone reads as not enabled, and a write is EINVAL (drivers/powercap/powercap_sys.c), or has no effect.
 """
 
 from __future__ import annotations

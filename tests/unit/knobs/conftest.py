@@ -3,9 +3,13 @@
 A killed process loses nothing that it wrote; only the file system's own end needs fsync.
 """
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "system"))  # the fake kernel lives there
 
 
 @pytest.fixture(scope="session", autouse=True)

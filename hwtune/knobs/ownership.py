@@ -136,8 +136,11 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
             return True
         if name_of(path) == MIN and now > clamped and percent_is_ours:
             return True
-    counterpart = _number(files, f"{directory}/{MAX if name_of(path) == MIN else MIN}")
-    return name_of(path) == MIN and now == counterpart and any(request >= now for request in requests)
+    if name_of(path) == MAX or not any(request >= now for request in requests):
+        return False
+    # A minimum above the maximum reads as the maximum: as it is, or as it was asked for where that reads otherwise.
+    maximum = f"{directory}/{MAX}"
+    return now == _number(files, maximum) or text in ours.get(maximum, ())
 
 
 def _highest(files: HostFS, directory: str) -> int | None:

@@ -17,8 +17,8 @@ from hwtune.domain.errors import HostError, Locked, Rejected, RestoreError, Tran
 from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
-from hwtune.knobs.attributes import Stage, Write, directory_of, knob_of, stage_of
-from hwtune.knobs.changes import forgotten, vanished
+from hwtune.knobs.attributes import GOVERNOR, Stage, Write, directory_of, knob_of, name_of, stage_of
+from hwtune.knobs.changes import forgotten, policy_of, vanished
 from hwtune.knobs.interruption import uninterrupted
 from hwtune.knobs.journal import Journal
 from hwtune.knobs.lock import Lock
@@ -255,15 +255,27 @@ def settle(run_dir: Path, journal: Journal, report: RestoreReport, *, before: Jo
 
 
 def _rest_of(journal: Journal, paths: set[str]) -> Journal | None:
-    """The journal of the directories these paths are in, whose attributes hang together; None when there are none."""
-    directories = {directory_of(path) for path in paths}
-    if not directories:
+    """The journal of what hangs together with these paths; None when there are none.
+
+    A policy's attributes do, and the tunables of the governor it had, which only that will bring back. A switch for
+    the whole machine moves the limits of all policies.
+    """
+    if not paths:
         return None
+    directories = {directory_of(path) for path in paths}
+    governors = {journal.original.get(f"{directory}/{GOVERNOR}") for directory in directories}
+    whole = any(policy_of(path) is None for path in paths)
+
+    def stays(path: str) -> bool:
+        directory = directory_of(path)
+        comes_back = stage_of(path) is Stage.TUNABLE and name_of(directory) in governors
+        return whole or directory in directories or comes_back
+
     return journal.model_copy(
         update={
             "state": "active",
-            "original": {path: text for path, text in journal.original.items() if directory_of(path) in directories},
-            "ours": {path: texts for path, texts in journal.ours.items() if directory_of(path) in directories},
+            "original": {path: text for path, text in journal.original.items() if stays(path)},
+            "ours": {path: texts for path, texts in journal.ours.items() if stays(path)},
         }
     )
 

@@ -7,6 +7,7 @@ what a crash leaves behind is put back by whoever comes next. What somebody else
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,9 +162,11 @@ class Transaction:
         self._asked = setting
         self._bring(setting, outcomes)
         effective = self.backend.effective()
-        touched = {outcome.knob for outcome in outcomes}
+        touched = {outcome.knob for outcome in outcomes if outcome.result != "offline"}
         for knob, value in setting.items():
-            if knob not in touched and effective.get(knob, value) == value:
+            if knob not in touched and self._is_away(knob):
+                outcomes.append(Outcome(knob=knob, result="offline", wanted=str(value)))
+            elif knob not in touched and effective.get(knob, value) == value:
                 outcomes.append(Outcome(knob=knob, result="already", wanted=str(value), effective=str(value)))
         return Applied(effective=effective, outcomes=worst_of(outcomes))
 
@@ -204,10 +207,17 @@ class Transaction:
             RestoreError: something that is ours could not be put back; the journal is kept.
             JournalError: the journal cannot be written or removed.
         """
+        # Only while we are here can a tunable that was set meanwhile be told from one that began anew.
+        theirs = self._changes().foreign
+        self._theirs.update(theirs)
         journal, self._journal = self._journal, None
         if journal is None:
             return RestoreReport()
         with uninterrupted():
+            journal = without(journal, theirs.keys())
+            self._found = {path: text for path, text in self._found.items() if path not in theirs}
+            for path, text in theirs.items():
+                _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
             kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
             # From settings that were kept the visit began; what a crash has left was never anybody's wish.
             target = {**self._found, **journal.original} if kept is None else {**journal.original, **self._found}
@@ -257,8 +267,10 @@ class Transaction:
         self._left = {path: text for path, text in self._left.items() if path not in foreign}
         if self._journal is not None:
             self._save(without(self._journal, foreign.keys()), state=self._journal.state)
-        path, text = next(iter(foreign.items()))
+        for path, text in foreign.items():
+            _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
         if self._on_foreign == "stop":
+            path, text = next(iter(foreign.items()))
             self.restore()
             raise ForeignEdit(
                 f"somebody else has set {knob_of(path)} to {text} meanwhile",
@@ -266,8 +278,6 @@ class Transaction:
                 hint="what was ours is put back; see `hwtune probe` for other tuners, or set tune.on_foreign to yield",
             )
         default = self.backend.space.default
-        for path, text in foreign.items():
-            _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
         for write in self.backend.plan(default | self._asked):
             if write.path in foreign and write.knob not in self._held:
                 now = write.word(foreign[write.path])
@@ -293,13 +303,19 @@ class Transaction:
     def _plan(self, setting: Setting) -> tuple[Write, ...]:
         return tuple(write for write in self.backend.plan(setting) if write.path not in self._theirs)
 
+    def _is_away(self, knob: str) -> bool:
+        """Whether every policy that a knob acts on is offline."""
+        away = {int(number) for policy in self._away for number in re.findall(r"\d+", policy)}
+        found = next((each for each in self.backend.space.knobs if each.name == knob), None)
+        return found is not None and bool(found.scope) and set(found.scope) <= away
+
     def _policies(self) -> set[str]:
         """The directories of the policies that were there at the start."""
         return {policy for path in self._originals() if (policy := policy_of(path)) is not None}
 
     def _write(self, writes: list[Write], before: dict[str, str], outcomes: list[Outcome]) -> dict[str, str]:
         """Journal a stage, write it, read it back, journal what came of it; returns what everything reads now."""
-        writes, away = present(self.backend, writes, self._policies())
+        writes, away = present(self.backend, writes, self._policies(), {*before, *self._originals()})
         outcomes += away
         if not writes:
             return before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -38,13 +39,16 @@ class Stage:
     unexplained: Outcome | None = None
 
 
-def present(backend: Settling, writes: Sequence[Write], known: Collection[str]) -> tuple[list[Write], list[Outcome]]:
+def present(
+    backend: Settling, writes: Sequence[Write], known: Collection[str], read: Collection[str]
+) -> tuple[list[Write], list[Outcome]]:
     """The writes whose attributes are there, and outcomes for those that are away with the CPUs of their policy.
 
     Args:
         backend: the machine.
         writes: of a stage.
         known: directories of the policies that were there at the start; of others nobody knows how they were found.
+        read: paths whose text is known; what cannot be read could not be put back, and is not written.
     """
     here: list[Write] = []
     away: list[Outcome] = []
@@ -52,6 +56,8 @@ def present(backend: Settling, writes: Sequence[Write], known: Collection[str]) 
         policy = policy_of(write.path)
         if (policy is not None and policy not in known) or offline(backend, write.path):
             away.append(outcome_of(write, "offline"))
+        elif write.path not in read:
+            away.append(outcome_of(write, "rejected", errno=errno.ENODATA))
         else:
             here.append(write)
     return here, away

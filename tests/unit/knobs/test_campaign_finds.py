@@ -1,0 +1,108 @@
+"""What the campaign of faults has found, each as small as it gets."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake.faults import Fault
+from fake.host import InProcess
+from fake.kernel import CPUFREQ, FakeKernel
+from fake.machines import MACHINES
+
+from hwtune.domain.errors import ForeignEdit, RestoreError
+from hwtune.domain.knob import Setting
+from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.journal import baseline
+from hwtune.knobs.restore import RestoreReport, restore_machine
+from hwtune.knobs.transaction import Transaction
+
+P0 = f"{CPUFREQ}/policy0"
+
+
+def stay(kernel: FakeKernel, run_dir: Path, **more: Any) -> Transaction:
+    files = InProcess(kernel)
+    backend = CpufreqBackend(files, baseline(run_dir, files), sleep=lambda _s: None)
+    return Transaction(backend, run_dir=run_dir, verb="tune", files=files, **more)
+
+
+def restored(kernel: FakeKernel, run_dir: Path) -> RestoreReport | None:
+    files = InProcess(kernel)
+    return restore_machine(CpufreqBackend(files, sleep=lambda _s: None), run_dir=run_dir, files=files)
+
+
+def test_tunables_wait_for_a_governor_that_could_not_be_put_back(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq_shared"]()
+    kernel.somebody(f"{CPUFREQ}/ondemand/up_threshold", "57")
+    start = kernel.state()
+    with pytest.raises(RestoreError), stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(governor="performance"))
+        kernel.faults.append(Fault(pattern="*/scaling_governor", errno=errno.EBUSY, times=2))
+    assert f"{CPUFREQ}/ondemand/up_threshold" not in kernel.state()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_a_switch_that_could_not_be_put_back_keeps_the_limits_it_moves(tmp_path: Path) -> None:
+    """Where boost overwrites the maximum, putting it back later moves what had been put back before."""
+    kernel = MACHINES["cppc_cpufreq"]()
+    kernel.somebody(f"{P0}/scaling_max_freq", "2200000")
+    start = kernel.state()
+    with pytest.raises(RestoreError), stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(boost="0"))
+        kernel.faults.append(Fault(pattern="*/boost", errno=errno.EIO, times=2))
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_what_cannot_be_read_is_not_written(tmp_path: Path) -> None:
+    """Nobody could put it back."""
+    kernel = MACHINES["hybrid"]()
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        kernel.faults.append(Fault(pattern=f"{P0}/scaling_max_freq", operation="read", errno=errno.EIO, times=None))
+        name = next(knob.name for knob in transaction.backend.space.knobs if knob.name.endswith("max"))
+        outcomes = transaction.apply(Setting({name: 3_000_000})).outcomes
+        assert [outcome.result for outcome in outcomes] == ["rejected"]
+        assert f"{P0}/scaling_max_freq" not in {path for operation, path, *_ in kernel.log if operation == "write"}
+        kernel.faults.clear()
+    assert kernel.state() == start
+
+
+def test_a_minimum_that_our_maximum_held_down_is_ours(tmp_path: Path) -> None:
+    """The driver shows another maximum than was asked for, and the minimum as it was clamped by the request."""
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(min=3_200_000))
+        transaction.apply(Setting(max=3_100_000))
+        assert kernel.read(f"{P0}/scaling_min_freq") == "3100000\n"
+        transaction.keep()
+    report = restored(kernel, tmp_path)
+    assert report is not None and report.foreign == {}
+    assert kernel.state() == start
+
+
+def test_a_tunable_that_somebody_sets_is_theirs_though_our_governor_was_there_too(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    for number in (0, 1):
+        kernel.somebody(f"{CPUFREQ}/policy{number}/scaling_governor", "ondemand")
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"policy0.governor": "performance"}))
+        kernel.somebody(f"{CPUFREQ}/ondemand/up_threshold", "57")
+        report = transaction.restore()
+    assert report.foreign == {f"{CPUFREQ}/ondemand/up_threshold": "57"}
+    assert kernel.state() == {**start, f"{CPUFREQ}/ondemand/up_threshold": "57\n"}
+
+
+def test_every_edit_is_named_also_when_it_ends_it_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    with pytest.raises(ForeignEdit), stay(kernel, tmp_path, on_foreign="stop") as transaction:
+        transaction.apply(Setting(max=2_000_000, governor="powersave"))
+        kernel.somebody(f"{P0}/scaling_max_freq", "2800000")
+        kernel.somebody(f"{P0}/scaling_governor", "performance")
+        transaction.apply(Setting(max=1_600_000))
+    assert {"policy0.scaling_max_freq", "policy0.scaling_governor"} <= set(caplog.text.split())

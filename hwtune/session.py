@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Protocol
 
-from hwtune.domain.errors import Unsupported
+from hwtune.domain.errors import ForeignEdit, Unsupported
 from hwtune.domain.knob import Setting
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus, common_features
+from hwtune.knobs.effective import Ignored
+from hwtune.knobs.held import Held, Notice
 from hwtune.knobs.transaction import Transaction
 from hwtune.workload.verdict import Verdict, abba, judge
+
+# How often a measurement that somebody has disturbed is made again.
+_TRIES = 3
 
 
 class Work(Protocol):
@@ -94,6 +99,16 @@ class Receipt:
     verdict: Verdict
 
 
+class Limits(Protocol):
+    """Whether the cores obey the limits that read as set."""
+
+    def begin(self) -> None:
+        """A measurement begins."""
+
+    def end(self) -> Sequence[Ignored]:
+        """It has ended: the limits that were clearly exceeded under load."""
+
+
 class Session:
     """Explore, learn, choose, verify.
 
@@ -105,6 +120,7 @@ class Session:
         budget: when to stop.
         now_ns: the machine's clock.
         watcher: told of every step.
+        limits: checks limits against the measured frequency; None where nothing real is measured.
     """
 
     def __init__(
@@ -117,6 +133,7 @@ class Session:
         budget: Budget,
         now_ns: Callable[[], int],
         watcher: Watcher,
+        limits: Limits | None = None,
     ) -> None:
         self.problem = problem
         self.decisions: list[Decision] = []
@@ -129,6 +146,13 @@ class Session:
         self._budget = budget
         self._now_ns = now_ns
         self._watcher = watcher
+        self._limits = limits
+        self._held = Held(transaction, problem.space.default)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What became of knobs that are not turned any more, once for each."""
+        return self._held.notices
 
     @property
     def default(self) -> Setting:
@@ -159,15 +183,16 @@ class Session:
         return self.chosen if self.proven else self.default
 
     def step(self, proposal: Proposal) -> Decision:
-        """Apply, measure, and learn what to think of it."""
+        """Apply, measure, and learn what to think of it.
+
+        Raises:
+            ForeignEdit: somebody else keeps setting knobs while it is measured, or sets one and that is to end it.
+        """
         number = len(self.decisions) + 1
         self._watcher.proposed(number, proposal)
-        effective = self._transaction.apply(proposal.setting).effective
-        space = self.problem.space
-        setting = space.canonical(proposal.setting | effective.only(space.names))
         # What everything is compared with is always measured to its end, whoever asks for it.
-        probe = self.default not in (setting, proposal.setting)
-        runs = self._measure(self._budget.runs, self._give_up_s() if probe else None)
+        patience = None if proposal.setting == self.default else self._give_up_s()
+        setting, runs = self._undisturbed(proposal.setting, self._budget.runs, patience)
         trial = Trial(
             setting=setting,
             requested=proposal.setting,
@@ -176,13 +201,52 @@ class Session:
             reason=proposal.reason,
             status=TrialStatus.CENSORED if any(run.censored for run in runs) else self._work.status,
         )
-        # A prediction is no ground to recommend anything: a dry run ends with what would be tried first.
-        measured = trial.status is not TrialStatus.PREDICTED
-        recommended = self._planner.recommend(self.problem, [*self._known(), trial]) if measured else proposal
-        decision = Decision(proposal=proposal, trial=trial, recommended=recommended)
+        decision = Decision(proposal=proposal, trial=trial, recommended=self._recommended(proposal, trial))
         self.decisions.append(decision)
         self._watcher.decided(number, decision)
         return decision
+
+    def _undisturbed(self, wanted: Setting, repeats: int, patience_s: float | None) -> tuple[Setting, tuple[Run, ...]]:
+        """What was really in force, and the runs under it; made again when somebody, or a suspend, came in between."""
+        space = self.problem.space
+        for _ in range(_TRIES):
+            effective = self._transaction.apply(wanted).effective
+            setting = space.canonical(wanted | effective.only(space.names))
+            self._held.note(setting, len(self._known()))
+            if self._limits is not None:
+                self._limits.begin()
+            runs = self._measure(repeats, None if setting == self.default else patience_s)
+            found = self._transaction.look()
+            if not found.foreign and not found.lost:
+                return self._obeyed(setting), runs
+        raise ForeignEdit(
+            f"what is set keeps changing while it is measured ({_TRIES} times in a row)",
+            knob="",
+            hint="another tuner at work? `hwtune probe` names those it knows",
+        )
+
+    def _obeyed(self, setting: Setting) -> Setting:
+        """The setting with what the machine has made of limits that it does not obey."""
+        for each in () if self._limits is None else self._limits.end():
+            self._held.ignore(each)
+            if each.knob in setting:
+                setting = setting | {each.knob: each.level}
+        return setting
+
+    def _whole(self, problem: Problem, proposal: Proposal) -> Proposal:
+        """A proposal in the knobs that can be turned, with the others where they were found."""
+        if problem is self.problem:
+            return proposal
+        return replace(proposal, setting=self.problem.space.canonical(self.default | proposal.setting))
+
+    def _recommended(self, proposal: Proposal, trial: Trial) -> Proposal:
+        """What would be kept now; a prediction is no ground for that: a dry run ends with what would be tried first."""
+        if trial.status is TrialStatus.PREDICTED:
+            return proposal
+        problem, trials = self._held.question(self.problem, [*self._known(), trial])
+        if not problem.space.knobs or not _has_default(problem, trials):
+            return Proposal(setting=self.default, reason=Reason.DEFAULT)
+        return self._whole(problem, self._planner.recommend(problem, trials))
 
     def explore(self) -> None:
         """Spend the budget: the default first, then what the planner suggests, until there is no more to learn."""
@@ -195,7 +259,15 @@ class Session:
         while len(self.decisions) < self._budget.evaluations:
             if self._budget.until_ns is not None and self._now_ns() >= self._budget.until_ns:
                 break
-            proposal = self._planner.suggest(self.problem, self._known())
+            problem, trials = self._held.question(self.problem, self._known())
+            if not problem.space.knobs:
+                self.stopped = "nothing to turn"
+                return
+            if self._known() and not _has_default(problem, trials):
+                # Since then somebody has changed the machine under us: there is nothing to compare with.
+                yield Proposal(setting=self.default, reason=Reason.DEFAULT)
+                continue
+            proposal = self._whole(problem, self._planner.suggest(problem, trials))
             if proposal.status != "ok":
                 self.stopped, self.why_stopped = proposal.status, proposal.why
                 return
@@ -213,14 +285,12 @@ class Session:
         """
         if self.chosen == self.default or self._work.status is TrialStatus.PREDICTED:
             return None
-        settings = {"A": self.default, "B": self.chosen}
-        runs: dict[str, list[Run]] = {"A": [], "B": []}
-        order = abba(self._budget.verify_blocks)
-        for done, arm in enumerate(order):
-            self._watcher.verifying(done, len(order))
-            self._transaction.apply(settings[arm])
-            runs[arm].extend(self._measure(1))
-        self._watcher.verifying(len(order), len(order))
+        for _ in range(_TRIES):
+            held = set(self._transaction.held)
+            runs = self._interleaved({"A": self.default, "B": self.chosen})
+            if held == set(self._transaction.held):
+                break
+            # A knob went to somebody else in between: the first runs speak of another machine.
         self.receipt = Receipt(
             default_runs=tuple(runs["A"]),
             chosen_runs=tuple(runs["B"]),
@@ -228,9 +298,19 @@ class Session:
         )
         return self.receipt
 
+    def _interleaved(self, settings: Mapping[str, Setting]) -> dict[str, list[Run]]:
+        runs: dict[str, list[Run]] = {arm: [] for arm in settings}
+        order = abba(self._budget.verify_blocks)
+        for done, arm in enumerate(order):
+            self._watcher.verifying(done, len(order))
+            runs[arm].extend(self._undisturbed(settings[arm], 1, None)[1])
+        self._watcher.verifying(len(order), len(order))
+        return runs
+
     def _give_up_s(self) -> float | None:
         """How long a run of a probe may last, by what the default took; None for as long as it likes."""
-        times = [run.time_s for trial in self._known() if trial.requested == self.default for run in trial.runs]
+        problem, trials = self._held.question(self.problem, self._known())
+        times = [run.time_s for trial in trials if trial.requested == problem.space.default for run in trial.runs]
         return self.problem.bound.give_up_s(median(times)) if self._budget.abandon and times else None
 
     def _measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
@@ -250,3 +330,7 @@ class Session:
     def _known(self) -> list[Trial]:
         """What was measured; a prediction is never learned from."""
         return [decision.trial for decision in self.decisions if decision.trial.status is not TrialStatus.PREDICTED]
+
+
+def _has_default(problem: Problem, trials: Sequence[Trial]) -> bool:
+    return any(trial.requested == problem.space.default for trial in trials)

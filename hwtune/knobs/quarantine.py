@@ -84,7 +84,7 @@ class Quarantine:
 
     def __init__(self, state_dir: Path, files: HostFS) -> None:
         self._dir = state_dir
-        self._boot_id = boot_id(files)
+        self._boot_id = boot_id(files) or None
         self._driver = _driver(files)
         self._kernel = read_text(files, "/proc/sys/kernel/osrelease")
         self._machine = (_cpu_model(files), self._driver, self._kernel)

@@ -12,6 +12,7 @@ from hwtune.domain.knob import KnobSpace, RangeKnob, Setting
 from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import LogNormal, Prediction, Proposal, Reason, Run, Trial, TrialStatus
+from hwtune.knobs.changes import Changes
 from hwtune.session import Budget, Decision, Session
 
 SPACE = KnobSpace(
@@ -24,6 +25,13 @@ class Machine:
 
     status = TrialStatus.OK
     warnings: tuple[str, ...] = ()
+
+    @property
+    def held(self) -> dict[str, Any]:
+        return {}
+
+    def look(self) -> Changes:
+        return Changes()
 
     def __init__(self, *, ceiling: int = 8, fails_at: int | None = None) -> None:
         self.max = 8

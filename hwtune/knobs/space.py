@@ -90,14 +90,13 @@ class Layout:
         return tuple(dict.fromkeys(path for target in there for path in target.files))
 
     def admit(self, policies: _Group) -> None:
-        """Take over which policies are online now; one that is new joins the first cluster that it is like.
+        """A policy that has come since joins the first cluster that it is like; those that went keep their place.
 
         The knobs, their levels and their defaults stay as they were found.
         """
-        online = {policy.number: policy for policy in policies if policy.online}
         known = {policy.number for group in self.groups for policy in group}
         groups = [list(group) for group in self.groups]
-        for late in (policy for number, policy in online.items() if number not in known):
+        for late in (policy for policy in policies if policy.online and policy.number not in known):
             for group in groups:
                 if all(alike(late, other) for other in group):
                     group.append(late)
@@ -106,9 +105,7 @@ class Layout:
         self.groups = tuple(tuple(group) for group in groups)
         for index, target in enumerate(self.targets):
             if isinstance(target, PolicyTarget) and target.knob.name in self._group_of:
-                members = self.groups[self._group_of[target.knob.name]]
-                there = tuple(policy for policy in members if policy.number in online)
-                self.targets[index] = replace(target, policies=there)
+                self.targets[index] = replace(target, policies=self.groups[self._group_of[target.knob.name]])
         self._by_name = {target.knob.name: target for target in self.targets}
 
     def _targets_of(self, group: _Group, prefix: str) -> list[PolicyTarget]:

@@ -9,6 +9,7 @@ The server lives in a namespace of its own without the true paths: what it reads
 
 from __future__ import annotations
 
+import argparse
 import ctypes.util
 import os
 import shutil
@@ -79,6 +80,7 @@ class Machine:
         control: moments, faults, state and log of its kernel.
         run_dir: what is /run inside.
         state_dir: what is /var/lib inside.
+        inside: what to put before a folder and a command to run it there.
     """
 
     def __init__(self, machine: str, faults: Sequence[Fault] = ()) -> None:
@@ -120,7 +122,7 @@ class Machine:
         assert holder.stdout is not None
         if holder.stdout.readline() != b"ready\n":
             raise RuntimeError("the machine's files could not be put in their places")
-        self._inside = ["nsenter", "--target", str(holder.pid), "--mount", "sh", "-c", 'cd "$0" && exec "$@"']
+        self.inside = ["nsenter", "--target", str(holder.pid), "--mount", "sh", "-c", 'cd "$0" && exec "$@"']
 
     def _popen(self, command: list[str], **more: Any) -> subprocess.Popen[bytes]:
         """A process that ends with us, whatever ends us: its input does."""
@@ -143,7 +145,7 @@ class Machine:
     ) -> subprocess.Popen[str]:
         """A process in the machine, under its own pid."""
         return subprocess.Popen(
-            [*self._inside, str(cwd or Path.cwd()), *argv],
+            [*self.inside, str(cwd or Path.cwd()), *argv],
             env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -186,3 +188,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     process.stdout.close()
+
+
+def main() -> None:
+    """A shell on a machine, or one command."""
+    parser = argparse.ArgumentParser(prog="python -m fake.namespace", description="A machine of tests/system/fake.")
+    parser.add_argument("machine", choices=sorted(MACHINES))
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="instead of a shell")
+    given = parser.parse_args()
+    if reason := why_not():
+        parser.error(reason)
+    with Machine(given.machine) as machine:
+        command = given.command or [os.environ.get("SHELL", "/bin/sh")]
+        status = subprocess.run([*machine.inside, os.getcwd(), *command], check=False).returncode
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -174,6 +174,7 @@ def test_a_whole_cluster_that_goes_is_waited_for(tmp_path):
     kernel, files = machine("cpufreq_dt_biglittle")
     start = kernel.state()
     with stay_at(files, tmp_path) as stay:
+        stay.apply(Setting({"policy4.max": 700_000}))
         for cpu in range(4, 8):
             kernel.hotplug(cpu, False)
         applied = stay.apply(Setting({"policy0.max": 900_000, "policy4.max": 1_400_000}))

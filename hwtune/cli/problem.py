@@ -11,6 +11,7 @@ from hwtune.domain.knob import KnobSpace
 from hwtune.domain.objective import Bound
 from hwtune.domain.problem import Problem
 from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.extra import word_of
 from hwtune.sensors.energy import EnergySource
 
 
@@ -42,13 +43,15 @@ def problem_of(
 def choose_knobs(space: KnobSpace, words: Sequence[str] | None) -> KnobSpace:
     """The knobs to turn: all but governor tunables, or those that are named.
 
+    What is off by default is in the space only where it was asked for.
+
     A name without a policy (`max`) stands for that knob of every cluster.
 
     Raises:
         UsageError: a name that is no knob here, or nothing left to turn.
     """
     if words is None:
-        names = tuple(knob.name for knob in space.knobs if knob.role != "other")
+        names = tuple(knob.name for knob in space.knobs if knob.role != "other" or word_of(knob.name))
     else:
         names = tuple(name for word in words for name in _named(space, word))
     chosen = space.subset(names)

@@ -52,7 +52,7 @@ def _competing(document: ProbeDocument) -> Iterator[str]:
     if document.competing == []:
         yield _line("competing", "no other tuner is running")
     if document.competing_unseen is not None:
-        yield _line("", f"  why:  D-Bus was not asked: {document.competing_unseen}")
+        yield _line("", f"  why:  nothing was learned from D-Bus: {document.competing_unseen}")
 
 
 def _machine(machine: Machine) -> Iterator[str]:

@@ -235,7 +235,7 @@ def test_any_toml_gives_a_config_or_a_config_error(tmp_path, lines):
     except ConfigError as error:
         assert error.source == str(file)
     else:
-        assert len(keys) == len(lines)
+        assert len(keys) == len([line for line in lines if line != ("tune", "{}")])  # an empty section sets nothing
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -263,6 +263,7 @@ def test_reset_goes_to_what_the_kernel_names_as_the_default(tmp_path):
         (["powercap.long_term=60W", "powercap.short_term=40W"], "is above powercap.short_term", "cannot be above"),
         (["cpuidle.C10=2"], "cannot be '2'", "0, 1"),
         (["cpuidel.C10=0"], "unknown knob", "did you mean 'cpuidle.C10'"),
+        (["uncore.mx=1GHz"], "unknown knob", "did you mean 'uncore.max'"),
         (["pm_qos.resume_latency_us=2147483647"], "cannot be", "n/a, 10, 133, 890, 0, 0-2147483646"),
         (["uncore.min=3GHz", "uncore.max=2GHz"], "uncore.min=3000000 is above", "min cannot be above max"),
         (["perf_pct.max=101"], "out of range", "10 to 100 %"),
@@ -274,6 +275,12 @@ def test_refusals(words, message, hint):
         parse_assignments(words, backend)
     assert message in str(caught.value)
     assert hint in caught.value.hint
+
+
+def test_a_misspelt_word_is_known_though_none_is_wanted():
+    with pytest.raises(UsageError) as caught:
+        parse_assignments(["powrcap.long_term=20W"], CpufreqBackend(machine()[1]))
+    assert caught.value.hint == "did you mean 'powercap.long_term'?"
 
 
 def test_words_and_units_of_names():

@@ -28,7 +28,7 @@ def in_between(run: Run) -> tuple[str, ...]:
 
     Whatever an error or a report has told of may come right later; for that the journal has to be there.
     """
-    told = bool(run.errors)
+    told = bool(run.errors or run.world.said or any(report.offline or report.failed for report in run.reports))
     lost = []
     for path, text in _differences(run):
         if run.said(path) or (told and run.world.journal.exists()):

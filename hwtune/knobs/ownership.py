@@ -125,7 +125,9 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
     percent_is_ours = driver.perf_pct_limits and any(path in ours for path in PERF_PCT)
     if not touched and not boost_is_ours and not percent_is_ours:
         return False
-    if name_of(path) == MAX and boost_is_ours and driver.boost_resets_max and now == highest:
+    # A boost of ours has moved it there, or has let a request through that then reads as the driver's top.
+    moved = driver.boost_resets_max or (driver.max_snaps_to_top and len(ours.get(path, ())) > 1)
+    if name_of(path) == MAX and boost_is_ours and moved and now == highest:
         return True
     requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdecimal()]
     for request in requests:

@@ -58,7 +58,8 @@ class RestoreReport:
     Args:
         restored: paths that were put back.
         foreign: path → text of what somebody else has set since, and keeps.
-        offline: paths of policies that are offline; the journal keeps them for when they come back.
+        offline: paths that are not there, as those of a policy whose CPUs are offline; the journal keeps them for when
+            they come back.
         failed: path → why it could not be put back.
     """
 
@@ -109,7 +110,7 @@ class _Restoring:
             except HostError:
                 self._mine.add(path)  # trying to put it back tells what is wrong
                 continue
-            if now is None and path in ours and vanished(backend, path):
+            if now is None and path in ours and (stage_of(path) is not Stage.TUNABLE or vanished(backend, path)):
                 self._offline.add(path)
             elif (
                 now is None  # it may come back with its governor

@@ -19,7 +19,7 @@ from hwtune.domain.knob import KnobSpace, Setting
 from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
-from hwtune.knobs.attributes import GOVERNOR, Write, knob_of
+from hwtune.knobs.attributes import GOVERNOR, Stage, Write, knob_of, stage_of
 from hwtune.knobs.changes import Changes, changes, offline, policy_of
 from hwtune.knobs.claims import claimed, without, written
 from hwtune.knobs.interruption import uninterrupted
@@ -224,6 +224,8 @@ class Transaction:
             report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._restarted)
             for path, text in report.foreign.items():
                 _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
+            for path in report.offline:
+                _log.warning("%s is not there: it waits for `hwtune restore`", knob_of(path))
             self._left = {}
             try:
                 settle(self._run_dir, journal, report, before=kept)
@@ -315,7 +317,7 @@ class Transaction:
 
     def _write(self, writes: list[Write], before: dict[str, str], outcomes: list[Outcome]) -> dict[str, str]:
         """Journal a stage, write it, read it back, journal what came of it; returns what everything reads now."""
-        writes, away = present(self.backend, writes, self._policies(), {*before, *self._originals()})
+        writes, away = present(self.backend, writes, self._policies(), self._as_found(before))
         outcomes += away
         if not writes:
             return before
@@ -337,6 +339,16 @@ class Transaction:
                 hint="everything was put back; another tool may be setting the same knob: see `hwtune probe`",
             )
         return after
+
+    def _as_found(self, texts: Mapping[str, str]) -> set[str]:
+        """Paths of which it is known how they were before us.
+
+        What could not be read at first may read as we have made it meanwhile; what was not there yet does not.
+        """
+        known = self._originals()
+        policies = self._policies()
+        new = {path for path in texts if stage_of(path) is Stage.TUNABLE or policy_of(path) not in {None, *policies}}
+        return {*known, *new}
 
     def _ahead(self, writes: list[Write], before: Mapping[str, str]) -> Journal:
         """The journal that allows these writes, saved."""

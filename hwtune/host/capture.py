@@ -163,7 +163,7 @@ class _Walk:
             self.texts[path] = "\n".join(kept)
 
     def _link(self, path: str) -> str | None:
-        return self.files.link(path) if isinstance(self.files, LinkedFS) else None
+        return self.files.link_target(path) if isinstance(self.files, LinkedFS) else None
 
     def _without_links(self, path: str) -> str | None:
         """The same place by a path that has no link in it, each one remembered; None where links go in circles."""

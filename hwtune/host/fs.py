@@ -57,7 +57,7 @@ class HostFS(Protocol):
 class LinkedFS(HostFS, Protocol):
     """Files among which there are symbolic links."""
 
-    def link(self, path: str) -> str | None:
+    def link_target(self, path: str) -> str | None:
         """Where a symbolic link leads, as an absolute path of this machine; None for anything else."""
 
 
@@ -141,8 +141,8 @@ class LinuxFS:
         except (OSError, ValueError):
             return False
 
-    def link(self, path: str) -> str | None:
-        """See `LinkedFS.link`; the path is normal, and an absolute target is one of this machine."""
+    def link_target(self, path: str) -> str | None:
+        """See `LinkedFS.link_target`; the path is normal, and an absolute target is one of this machine."""
         try:
             target = os.readlink(self._root + path)
         except OSError:
@@ -204,8 +204,8 @@ class CapturedFS:
         """Nothing is."""
         return False
 
-    def link(self, path: str) -> str | None:
-        """See `LinkedFS.link`."""
+    def link_target(self, path: str) -> str | None:
+        """See `LinkedFS.link_target`."""
         return self._archive.links.get(path)
 
 

@@ -19,6 +19,11 @@ _SERIALS = (
     "/sys/class/hwmon/hwmon*/device/power*_serial_number",
     "/sys/firmware/devicetree/base/serial-number",
 )
+# What boards say whose maker has not numbered them.
+_FILLER = re.compile(
+    r"to be filled|default|not (?:spec|avail|appl)|none|unknown|system serial|serial number|o\.e\.m|asset|invalid",
+    re.IGNORECASE,
+)
 _PASSWD = "/etc/passwd"
 _FIRST_PERSON, _NOBODY = 1000, 65534
 
@@ -37,8 +42,7 @@ def find_secrets(files: HostFS, names: Collection[str] = ()) -> dict[str, set[st
         "name": hosts | {part for name in names for part in _labels(name)} | set(_people(files)),
         "id": {identifier for path in _IDS for identifier in _said(files, path)},
         "mac": {form for address in addresses for form in _spellings(address)},
-        # Fillers ("To be filled by O.E.M.") have no digit, and are no secrets.
-        "serial": {serial for serial in serials if re.search("[0-9]", serial)},
+        "serial": {serial for serial in serials if not _FILLER.search(serial)},
     }
 
 
@@ -61,7 +65,7 @@ def _labels(host: str) -> set[str]:
 def _spellings(address: str) -> set[str]:
     """An address of a network card with colons, with hyphens, with underscores, and without."""
     plain = address.replace(":", "")
-    if len(set(plain)) < 3:  # the loopback's zeros
+    if len(set(plain)) < 2:  # the loopback's zeros
         return set()
     return {address, address.replace(":", "-"), address.replace(":", "_"), plain}
 

@@ -136,7 +136,7 @@ def _worth_looking_for(text: str) -> bool:
     words = text.casefold()
     if len(text) < 2 or words in _COMMON or words.startswith("redacted"):
         return False
-    return len(text) >= 8 and len(set(words)) > 2 if re.fullmatch(r"[0-9.]*", words) else True
+    return len(text) >= 8 and len(set(words)) > 1 if re.fullmatch(r"[0-9.]*", words) else True
 
 
 def _anywhere(text: str) -> str:

@@ -229,3 +229,36 @@ def test_a_damaged_archive_is_an_error_of_ours(tmp_path, mode, place, patch, cut
 @given(st.lists(st.integers(0, 300), min_size=1, unique=True))
 def test_natural_order_is_the_order_of_the_numbers(numbers):
     assert sorted((f"/cpu{number}/x" for number in numbers), key=natural) == [f"/cpu{n}/x" for n in sorted(numbers)]
+
+
+def test_long_texts_of_proc_come_page_by_page(tmp_path, monkeypatch):
+    """As seq_file gives them: a page and no more per read."""
+    (tmp_path / "proc").mkdir()
+    text = "\n".join(f"processor : {number}" for number in range(1000))
+    (tmp_path / "proc/cpuinfo").write_text(text)
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda fd, size: read(fd, min(size, 4096)))
+    assert LinuxFS(tmp_path).read("/proc/cpuinfo") == text
+
+
+def test_what_is_for_reading_only_cannot_be_written_by_root_either(tmp_path):
+    """sysfs refuses where the mode has no w, whoever asks; access(2) lets root do anything."""
+    for name, mode in (("shown", 0o444), ("stored", 0o644)):
+        (tmp_path / name).write_text("1")
+        (tmp_path / name).chmod(mode)
+    files = LinuxFS(tmp_path)
+    assert files.writable("/stored")
+    assert not files.writable("/shown")
+    assert not files.writable("/x\0y")
+
+
+def test_links_are_told_by_absolute_path_of_the_machine(tmp_path):
+    root = tree(tmp_path / "root")
+    for files in (LinuxFS(root), open_root(archive(root, tmp_path / "root.tar"))):
+        assert files.link_target("/sys/class/powercap/intel-rapl:0") == "/sys/devices/virtual/powercap/intel-rapl:0"
+        assert files.link_target("/sys/class/powercap") is None
+        assert files.link_target("/none") is None
+
+
+def test_digits_of_other_scripts_are_letters():
+    assert sorted(["/cpu10", "/cpu²", "/cpu2", "/cpu٣"], key=natural) == ["/cpu2", "/cpu10", "/cpu²", "/cpu٣"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwtune.host.redaction import BOOT_ID, CMDLINE, OSRELEASE, VERSION, Redactor
@@ -121,6 +121,7 @@ SECRETS = st.one_of(
 AROUND = st.text(alphabet=" .,:;/()_-=\n\t", max_size=4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SECRETS, AROUND, AROUND), min_size=1, max_size=6), st.text(max_size=30))
 def test_a_planted_secret_never_appears(planted, filler):
     """Every kind, in any order and any company, known or only looking like itself."""
@@ -136,6 +137,7 @@ def test_a_planted_secret_never_appears(planted, filler):
             assert secret.casefold() not in said
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.sampled_from([SOMEWHERE, VERSION, OSRELEASE, CMDLINE, BOOT_ID]))
 def test_redacting_twice_changes_nothing_more(text, path):
     known = {"name": ["zqtower", "alice"]}

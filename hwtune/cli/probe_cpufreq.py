@@ -8,6 +8,7 @@ from hwtune.cli.probe_document import ClusterEntry, Cpufreq, KnobEntry, Machine,
 from hwtune.domain.knob import Knob, RangeKnob, Value
 from hwtune.domain.sample import Sample
 from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.extra import WORDS
 from hwtune.knobs.policies import Cluster, Policy, clusters
 
 
@@ -23,6 +24,7 @@ def find_cpufreq(backend: CpufreqBackend, machine: Machine, sample: Sample) -> C
         policies=[_policy(policy, sample.freq_khz) for policy in policies],
         clusters=[_cluster(cluster) for cluster in clusters(policies)],
         knobs=_knobs(backend) if policies else [],
+        off_by_default=_off_by_default(backend) if policies else [],
     )
 
 
@@ -84,6 +86,14 @@ def _knobs(backend: CpufreqBackend) -> list[KnobEntry]:
     effective = backend.effective()
     space = backend.space
     return [_knob(knob, effective.get(knob.name), active=space.active(knob, effective)) for knob in space.knobs]
+
+
+def _off_by_default(backend: CpufreqBackend) -> list[KnobEntry]:
+    found = {target.knob.name: (target, backend.value(target)) for target in backend.off_by_default(WORDS)}
+    return [
+        _knob(target.knob, now, active=all(found[when.knob][1] in when.values for when in target.knob.active_when))
+        for target, now in found.values()
+    ]
 
 
 def _knob(knob: Knob, now: Value | None, *, active: bool) -> KnobEntry:

@@ -79,12 +79,13 @@ class Finding(_Part):
 
 
 class Cpufreq(Finding):
-    """The knobs' side of the machine."""
+    """The knobs' side of the machine; those that are `off_by_default` are turned only where they are asked for."""
 
     drivers: list[str]
     policies: list[PolicyEntry]
     clusters: list[ClusterEntry]
     knobs: list[KnobEntry]
+    off_by_default: list[KnobEntry]
 
 
 class Energy(Finding):

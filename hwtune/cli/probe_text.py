@@ -90,6 +90,10 @@ def _cpufreq(document: ProbeDocument) -> Iterator[str]:
         active.append(f"not active under the present governor: {', '.join(inactive)}")
     for index, line in enumerate(active or ["none: no limit and no governor can be read"]):
         yield _line("" if index else "knobs", line)
+    for index, knob in enumerate(cpufreq.off_by_default):
+        yield _line("" if index else "by request", _knob(knob) + ("" if knob.active else ", not in force"))
+    if cpufreq.off_by_default:
+        yield _line("", "  hint: off by default; `hwtune apply` takes them, and tune with `tune.extra` (docs/knobs.md)")
 
 
 def _cluster(cluster: ClusterEntry, policies: list[PolicyEntry]) -> Iterator[str]:

@@ -96,9 +96,9 @@ class CpufreqBackend:
         """Where the knobs of the space go."""
         return tuple(self._layout.targets)
 
-    def off_by_default(self, words: Sequence[str]) -> dict[str, Target]:
-        """What there is by key of these interfaces, wanted or not."""
-        return {target.key: target for target in extra.find_targets(self._files, words)}
+    def off_by_default(self, words: Sequence[str]) -> tuple[Target, ...]:
+        """What there is of these interfaces (`extra.WORDS`), wanted or not."""
+        return tuple(extra.find_targets(self._files, words))
 
     def target(self, name: str) -> Target:
         """Where a knob of the space goes, or one policy's own (`policy3.max`).

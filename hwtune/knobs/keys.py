@@ -110,7 +110,7 @@ def _meant(key: str, backend: CpufreqBackend) -> str | None:
     known = {*backend.space.names, *(target.key for target in backend.targets)}
     # A misspelt word of what is off by default has not brought its knobs into the space.
     words = difflib.get_close_matches(key.partition(".")[0], WORDS, n=1) if "." in key else []
-    known |= set(backend.off_by_default(words))
+    known |= {target.key for target in backend.off_by_default(words)}
     close = difflib.get_close_matches(key, sorted(known), n=1)
     return f"did you mean {close[0]!r}?" if close else None
 

@@ -193,7 +193,9 @@ def _read(files: HostFS, directory: str, number: int, cores: Mapping[int, str]) 
     driver, governor = text("scaling_driver"), text(GOVERNOR)
     cpus = parse_cpus(text("affected_cpus") or "")
     related = parse_cpus(text("related_cpus") or "") or cpus or (number,)
-    listed = words("scaling_available_frequencies") or _counted(text("stats/time_in_state"))
+    # Of a policy whose governor cannot be read nothing can be set: what it has counted is no table to choose from.
+    counted = _counted(text("stats/time_in_state")) if governor is not None else ()
+    listed = words("scaling_available_frequencies") or counted
     table = {found for word in listed if (found := _whole(word)) is not None}
     boosted = {found for word in words("scaling_boost_frequencies") if (found := _whole(word)) is not None}
     policy = Policy(

@@ -16,7 +16,7 @@ from fake.driver import Driver
 from fake.faults import Fault, Killed
 from fake.governors import Tunables
 from fake.policy import Policy
-from fake.tree import FileTree, build
+from fake.tree import FileTree, build, lasting
 from fake.trees import Heat, Tree
 
 CPUFREQ = f"{CPU}/cpufreq"
@@ -82,6 +82,7 @@ class FakeKernel:
 
     def _boot(self) -> None:
         self.boots += 1
+        self.boot_id = f"{self.boots:08x}-0000-4000-8000-000000000000"
         self.online = {cpu for policy in self.policies for cpu in policy.cpus}
         self.boost = Boost(self.driver.boost, self.policies, self.active) if self.driver.boost else None
         self.intel = None
@@ -90,8 +91,8 @@ class FakeKernel:
         self.tunables = Tunables()
         self.cpus = Cpus(sorted(self.online), self.online, self.hotplug, self.threads, self.capacities)
         self.heat = Heat(len(self.policies))
-        self._shape: object = None
         self._tree: FileTree | None = None
+        self._lasting: dict[str, Attribute] = {}
         self._governors_changed()
 
     # --- the files ----------------------------------------------------------------------------------------------
@@ -224,9 +225,9 @@ class FakeKernel:
 
     def tree(self) -> FileTree:
         """All files; put together anew when some have come or gone."""
-        shape = (tuple(self.tunables.births.items()), tuple(self.tunables.places), frozenset(self.online), self.boots)
-        if self._tree is None or shape != self._shape:
-            self._shape, self._tree = shape, build(self)
+        if self._tree is None:
+            self._lasting = self._lasting or lasting(self)
+            self._tree = build(self, self._lasting)
         return self._tree
 
     # --- what the files ask for ---------------------------------------------------------------------------------
@@ -255,6 +256,7 @@ class FakeKernel:
         self._governors_changed()
 
     def _governors_changed(self) -> None:
+        self._tree = None
         common = not self.driver.tunables_per_policy
         self.tunables.settle(
             (f"{CPUFREQ if common else self.directory(policy)}/{policy.governor}", policy.governor)
@@ -296,14 +298,13 @@ class FakeKernel:
             if "limits" in lost:
                 policy.min_request, policy.max_request = built.min_request, built.max_request
             if "epp" in lost and policy.epp is not None:
-                policy.epp = built.epp
+                policy.epp.value = policy.epp.rules.default
             if "governor" in lost:
                 self.govern(policy, built.governor)
         if "boost" in lost and self.boost is not None:
             self.boost.switch_all(True)
         for tree in self.trees:
             tree.suspended(lost)
-        self._tree = None
 
     def firmware_limit(self, khz: int | None) -> None:
         """The firmware holds every maximum down, or lets it go: `bios_limit`, elsewhere a cooling device."""

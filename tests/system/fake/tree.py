@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fake.attribute import Attribute, constant, refuse
 from fake.cpus import CPU
 from fake.files import policy_files
+from fake.policy import Policy
 
 if TYPE_CHECKING:
     from fake.kernel import FakeKernel
@@ -36,6 +37,8 @@ class FileTree:
             rest = path
             while rest:
                 rest, _, name = rest.rpartition("/")
+                if name in directories[rest]:
+                    break
                 directories[rest].add(name)
         self._directories = dict(directories)
 
@@ -61,22 +64,34 @@ class FileTree:
         return sorted(names)
 
 
-def build(kernel: FakeKernel) -> FileTree:
-    """All that the machine shows now."""
-    boot_id = f"{kernel.boots:08x}-0000-4000-8000-000000000000"
-    files = {BOOT_ID: constant(boot_id), **kernel.cpus.attributes(), **kernel.tunables.attributes()}
-    links: dict[str, str] = {}
-    for policy in kernel.policies:
-        if kernel.active(policy) or not kernel.driver.old_layout:
-            there = kernel.directory(policy)
-            files |= {f"{there}/{name}": file for name, file in policy_files(kernel, policy).items()}
-            links |= {f"{CPU}/cpu{cpu}/cpufreq": there for cpu in policy.cpus}
+def lasting(kernel: FakeKernel) -> dict[str, Attribute]:
+    """Files that are there from boot to boot, whatever they show."""
+    files = {BOOT_ID: Attribute(lambda: kernel.boot_id)}
     if kernel.boost is not None and "global" in kernel.boost.rules.files:
         files[f"{CPU}/cpufreq/boost"] = kernel.boost.global_file()
     if kernel.intel is not None:
         files |= {f"{CPU}/intel_pstate/{name}": file for name, file in kernel.intel.attributes().items()}
     elif kernel.driver.status is not None:
         files[f"{CPU}/amd_pstate/status"] = constant(kernel.driver.status)
+    if not kernel.driver.old_layout:
+        for policy in kernel.policies:
+            files |= _of(kernel, policy)
     for tree in (kernel.heat, *kernel.trees):
         files |= tree.attributes(kernel)
-    return FileTree(files, {link: target for link, target in links.items() if link != target})
+    return files
+
+
+def build(kernel: FakeKernel, files: dict[str, Attribute]) -> FileTree:
+    """All that the machine shows now: what lasts, and what has come with a CPU or a governor."""
+    files = files | kernel.cpus.attributes() | kernel.tunables.attributes()
+    links: dict[str, str] = {}
+    for policy in kernel.policies:
+        if not kernel.driver.old_layout:
+            links |= {f"{CPU}/cpu{cpu}/cpufreq": kernel.directory(policy) for cpu in policy.cpus}
+        elif kernel.active(policy):
+            files |= _of(kernel, policy)
+    return FileTree(files, links)
+
+
+def _of(kernel: FakeKernel, policy: Policy) -> dict[str, Attribute]:
+    return {f"{kernel.directory(policy)}/{name}": file for name, file in policy_files(kernel, policy).items()}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from fake_kernel import acpi
+from bench import acpi
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from hwtune.knobs.transaction import Transaction
 
 def journal(**changes):
     values = {
-        "boot_id": "3b9f3c1e-0000",
+        "boot_id": acpi().kernel.boot_id,
         "owner": Owner(pid=1, start_ticks=0),
         "verb": "tune",
         "state": "active",

@@ -1,7 +1,7 @@
 """KEY=VALUE: what it means, and what is said about what it cannot mean."""
 
 import pytest
-from fake_kernel import CPUFREQ, acpi, biglittle, intel
+from bench import CPUFREQ, acpi, biglittle, intel
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import errno
 import signal
 
 import pytest
-from fake_kernel import CPUFREQ, acpi
+from bench import CPUFREQ, acpi
 
 from hwtune.domain.errors import JournalError, Locked, RestoreError
 from hwtune.domain.knob import Setting
@@ -50,13 +50,13 @@ def test_an_offline_policy_waits_in_the_journal(tmp_path):
     start = kernel.texts()
     with open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(max=1_200_000, governor="powersave"))
-        kernel.policies[1].online = False
+        kernel.plug(1, False)
         report = transaction.restore()
         assert set(report.offline) == {f"{P1}/scaling_governor", f"{P1}/scaling_max_freq"}
     left = journals.load(tmp_path, kernel)
     assert left is not None
     assert {path for path in left.original if not path.startswith(P1)} == {f"{CPUFREQ}/schedutil/rate_limit_us"}
-    kernel.policies[1].online = True
+    kernel.plug(1, True)
     assert kernel.texts()[f"{P1}/scaling_max_freq"] == "1200000"
     restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel)
     assert kernel.texts() == start
@@ -68,10 +68,10 @@ def test_what_cannot_be_put_back_keeps_the_journal(tmp_path):
     start = kernel.texts()
     with pytest.raises(RestoreError) as caught, open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(governor="powersave", max=1_200_000))
-        kernel.refuse = {f"{P1}/scaling_governor": errno.EINVAL}
+        kernel.refuse({f"{P1}/scaling_governor": errno.EINVAL})
     assert caught.value.exit_status == 6
     assert {path for path, text in kernel.texts().items() if text != start[path]} == {f"{P1}/scaling_governor"}
-    kernel.refuse = {}
+    kernel.spare()
     restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel)
     assert kernel.texts() == start
 

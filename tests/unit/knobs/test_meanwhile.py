@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_kernel import CPUFREQ, FakeKernel, acpi, biglittle, intel
+from bench import CPUFREQ, Bench, acpi, biglittle, intel
 
 from hwtune.domain.errors import ForeignEdit
 from hwtune.domain.knob import Setting
@@ -28,7 +28,7 @@ class Sleep:
         return self.s
 
 
-def transaction(kernel: FakeKernel, run_dir: Path, **more: Any) -> Transaction:
+def transaction(kernel: Bench, run_dir: Path, **more: Any) -> Transaction:
     return Transaction(CpufreqBackend(kernel), run_dir=run_dir, verb="tune", files=kernel, **more)
 
 
@@ -74,11 +74,13 @@ def test_an_edit_is_seen_before_the_next_write_too(tmp_path: Path) -> None:
 def test_stop_puts_everything_back_and_ends_it(tmp_path: Path) -> None:
     kernel = acpi()
     start = kernel.texts()
-    with pytest.raises(ForeignEdit, match=r"policy1\.scaling_max_freq to 2800000") as caught:
-        with transaction(kernel, tmp_path, on_foreign="stop") as stay:
-            stay.apply(Setting(max=1_600_000, governor="powersave"))
-            kernel.write(f"{P1}/scaling_max_freq", "2800000")
-            stay.look()
+    with (
+        pytest.raises(ForeignEdit, match=r"policy1\.scaling_max_freq to 2800000") as caught,
+        transaction(kernel, tmp_path, on_foreign="stop") as stay,
+    ):
+        stay.apply(Setting(max=1_600_000, governor="powersave"))
+        kernel.write(f"{P1}/scaling_max_freq", "2800000")
+        stay.look()
     assert caught.value.exit_status == 6
     assert kernel.texts() == {**start, f"{P1}/scaling_max_freq": "2800000"}
     assert not (tmp_path / "journal.json").exists()
@@ -89,11 +91,9 @@ def test_what_the_kernel_does_by_itself_is_nobodys_edit(tmp_path: Path) -> None:
     start = kernel.texts()
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting(max=3_200_000, min=2_000_000, governor="ondemand", boost="0"))
-        for policy in kernel.policies:
-            policy.bios_limit = 1_600_000  # the firmware takes it down, minimum and all, for a while
+        kernel.kernel.firmware_limit(1_600_000)  # the firmware takes it down, minimum and all, for a while
         assert stay.foreign() == {}
-        for policy in kernel.policies:
-            policy.bios_limit = 3_600_000
+        kernel.kernel.firmware_limit(None)
         assert stay.foreign() == {}
         assert not stay.held
     assert kernel.texts() == start
@@ -106,7 +106,7 @@ def test_a_suspend_that_loses_settings_is_no_edit(tmp_path: Path) -> None:
         stay.apply(Setting(epp="power", max=2_000_000))
         slept.s += 60.0
         for policy in kernel.policies:
-            policy.epp, policy.max_request = "balance_performance", policy.high
+            policy.epp.value, policy.max_request = 128, policy.top
         found = stay.look()
         assert not found.foreign
         assert {path.rpartition("/")[2] for path in found.lost} == {
@@ -139,25 +139,25 @@ def test_restoring_after_a_crash_and_a_suspend(tmp_path: Path) -> None:
     """What the driver begins with is nobody's wish: it goes back to what was found."""
     kernel, slept = intel(), Sleep()
     for policy in kernel.policies:
-        policy.epp = "power"
+        policy.epp.value = 255
     start = kernel.texts()
     stay = transaction(kernel, tmp_path, slept_s=slept)
     stay.__enter__()
     stay.apply(Setting(epp="performance"))
     stay._lock.release()
     for policy in kernel.policies:
-        policy.epp = "balance_performance"
+        policy.epp.value = 128
     report = restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel, slept_s=lambda: 0.0)
-    assert report is not None and len(report.foreign) == 3
+    assert report is not None and len(report.foreign) == 4
 
     for policy in kernel.policies:
-        policy.epp = "power"
+        policy.epp.value = 255
     stay = transaction(kernel, tmp_path, slept_s=slept)
     stay.__enter__()
     stay.apply(Setting(epp="performance"))
     stay._lock.release()
     for policy in kernel.policies:
-        policy.epp = "balance_performance"
+        policy.epp.value = 128
     report = restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel, slept_s=lambda: 60.0)
     assert report is not None and not report.foreign
     assert kernel.texts() == start
@@ -168,7 +168,7 @@ def test_a_policy_that_goes_offline_is_no_failure(tmp_path: Path) -> None:
     start = kernel.texts()
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting(max=1_600_000, governor="powersave"))
-        kernel.policies[1].online = False
+        kernel.plug(1, False)
         found = stay.look()
         assert not found.foreign and found.away == {P1}
         assert results(stay.apply(Setting(max=2_000_000, governor="powersave"))) == {
@@ -176,7 +176,7 @@ def test_a_policy_that_goes_offline_is_no_failure(tmp_path: Path) -> None:
             "governor": "already",
         }
         assert not stay.held
-        kernel.policies[1].online = True
+        kernel.plug(1, True)
         assert not stay.look().foreign
         assert results(stay.apply(Setting(max=2_000_000, governor="powersave")))["max"] == "applied"
         assert kernel.texts()[f"{P1}/scaling_max_freq"] == "2000000"
@@ -188,12 +188,12 @@ def test_a_knob_all_of_whose_cpus_are_offline_waits(tmp_path: Path) -> None:
     start = kernel.texts()
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting({"policy4.max": 1_400_000}))
-        kernel.policies[1].online = False
+        kernel.plug(1, False)
         applied = stay.apply(Setting({"policy4.max": 2_100_000, "policy0.max": 900_000}))
         assert results(applied) == {"policy4.max": "offline", "policy0.max": "applied"}
         assert "offline" in str(next(each for each in applied.outcomes if each.result == "offline"))
     assert journals.load(tmp_path, kernel) is not None  # it waits
-    kernel.policies[1].online = True
+    kernel.plug(1, True)
     restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel)
     assert kernel.texts() == start
 
@@ -206,7 +206,7 @@ def test_a_policy_that_goes_offline_between_write_and_look(tmp_path: Path) -> No
     def unplugged(path: str, value: str) -> None:
         write(path, value)
         if path == f"{P1}/scaling_governor":
-            kernel.policies[1].online = False
+            kernel.plug(1, False)
 
     kernel.write = unplugged  # type: ignore[method-assign]
     with transaction(kernel, tmp_path) as stay:
@@ -214,7 +214,7 @@ def test_a_policy_that_goes_offline_between_write_and_look(tmp_path: Path) -> No
         assert set(results(applied).values()) == {"applied"}
         assert not stay.held
         kernel.write = write  # type: ignore[method-assign]
-        kernel.policies[1].online = True
+        kernel.plug(1, True)
     assert kernel.texts() == start
 
 
@@ -225,10 +225,10 @@ def test_what_waits_from_a_crash_is_put_back_by_a_later_visit(tmp_path: Path) ->
     first.__enter__()
     first.apply(Setting(max=1_200_000, governor="powersave"))
     first._lock.release()
-    kernel.policies[1].online = False
+    kernel.plug(1, False)
     with transaction(kernel, tmp_path) as stay:
         assert stay.recovered is not None and stay.recovered.offline
-        kernel.policies[1].online = True
+        kernel.plug(1, True)
         stay.apply(Setting(max=2_000_000))
     assert kernel.texts() == start
     assert not (tmp_path / "journal.json").exists()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fake_kernel import acpi
+from bench import acpi
 from hypothesis import given
 from hypothesis import strategies as st
 from sysfs_trees import CPU, intel_policy, policy, write_tree
@@ -76,7 +76,7 @@ def test_empty_and_missing_files_are_none(tmp_path):
 
 def test_an_offline_policy_is_listed_and_belongs_to_no_cluster():
     kernel = acpi()
-    kernel.policies[1].online = False
+    kernel.plug(1, False)
     found = read_policies(kernel)
     assert [(p.number, p.online, p.cpus) for p in found] == [(0, True, (0,)), (1, False, ())]
     assert [cluster.first.number for cluster in clusters(found)] == [0]

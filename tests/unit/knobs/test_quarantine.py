@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
-from fake_kernel import CPUFREQ, FakeKernel, Killed, acpi, intel
+from bench import CPUFREQ, Bench, acpi, intel
+from fake.faults import Killed
+from fake.machines import amd_pstate_passive
 
 from hwtune.domain.errors import JournalError
 from hwtune.domain.knob import Setting
@@ -17,26 +20,26 @@ from hwtune.knobs.transaction import Transaction
 FILES = ("attempt.json", "quarantine.json", "tried.json")
 
 
-def transaction(kernel: FakeKernel, place: Path) -> Transaction:
+def transaction(kernel: Bench, place: Path) -> Transaction:
     return Transaction(
         CpufreqBackend(kernel), run_dir=place / "run", verb="tune", files=kernel, state_dir=place / "state"
     )
 
 
-def crash(kernel: FakeKernel, place: Path, setting: Setting, *, write: int = 0) -> None:
+def crash(kernel: Bench, place: Path, setting: Setting, *, write: int = 0) -> None:
     """The machine goes down at a write: no process ends, no file is put away, everything is as after a boot."""
     stay = transaction(kernel, place)
     stay.__enter__()
-    kernel.kill_after = len(kernel.writes) + write
+    kernel.kill("kill_after", write)
     with pytest.raises(Killed):
         stay.apply(setting)
     stay._lock.release()
-    kernel.kill_after = None
+    kernel.spare()
 
 
-def booted(name: str = "another boot") -> FakeKernel:
+def booted(name: str = "another boot") -> Bench:
     kernel = acpi()
-    kernel.boot_id = name
+    kernel.kernel.boot_id = name
     return kernel
 
 
@@ -84,8 +87,7 @@ def test_only_the_first_change_costs_a_write_to_the_disk(tmp_path: Path, monkeyp
     assert sorted(saved) == ["governor", "max", "min"]
     assert not (tmp_path / "state/attempt.json").exists()
     # Another driver, another risk.
-    kernel = acpi()
-    kernel.driver = "amd-pstate"
+    kernel = Bench(amd_pstate_passive())
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting(governor="powersave"))
     assert saved[3:] == ["governor"]
@@ -105,7 +107,7 @@ def test_the_marker_is_there_before_the_write_and_no_longer(tmp_path: Path) -> N
     kernel.write = watched  # type: ignore[method-assign]
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting(governor="powersave", max=1_200_000))
-    first = {name: known for name, known in reversed(seen)}
+    first = dict(reversed(seen))
     assert first["scaling_governor"] == "governor"
     assert first["scaling_max_freq"] == "max"
     assert not marker.exists()
@@ -113,7 +115,7 @@ def test_the_marker_is_there_before_the_write_and_no_longer(tmp_path: Path) -> N
 
 def test_a_rejected_write_has_survived_nothing(tmp_path: Path) -> None:
     kernel = intel()
-    kernel.refuse = {path: 22 for path in kernel.texts() if path.endswith("no_turbo")}
+    kernel.refuse({"*/no_turbo": errno.EINVAL})
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting(boost="0"))
     assert not (tmp_path / "state/attempt.json").exists()
@@ -130,8 +132,7 @@ def test_one_policys_own_knob_is_covered_by_that_of_all(tmp_path: Path) -> None:
 
 
 def test_another_drivers_crash_says_nothing_about_this_one(tmp_path: Path) -> None:
-    kernel = acpi()
-    kernel.driver = "amd-pstate"
+    kernel = Bench(amd_pstate_passive())
     crash(kernel, tmp_path, Setting(max=1_200_000))
     with transaction(booted(), tmp_path) as stay:
         assert not stay.held
@@ -159,7 +160,7 @@ def test_a_torn_file_is_said_and_nothing_is_written(name: str, tmp_path: Path) -
 
 def test_a_machine_that_does_not_name_its_boots_gets_no_marker(tmp_path: Path) -> None:
     kernel = acpi()
-    kernel.boot_id = ""
+    kernel.kernel.boot_id = ""
     with transaction(kernel, tmp_path) as stay:
         stay.apply(Setting(max=1_200_000))
     assert not (tmp_path / "state").exists()

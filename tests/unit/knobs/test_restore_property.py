@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from fake_kernel import CPUFREQ, MACHINES, Killed
+from bench import CPUFREQ, MACHINES
+from fake.faults import Killed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ def machines(draw):
         path = draw(st.sampled_from(sorted(texts)))
         policy = kernel.policies[0]
         word = {
-            "scaling_governor": st.sampled_from(policy.governors),
+            "scaling_governor": st.sampled_from(policy.driver.governors),
             "scaling_max_freq": st.sampled_from(policy.table or (1_000_000, 2_000_000, 3_000_000)).map(str),
             "scaling_min_freq": st.sampled_from(policy.table or (600_000, 2_000_000)).map(str),
             "energy_performance_preference": st.sampled_from(("performance", "power", "77")),
@@ -66,7 +67,7 @@ def wanted(draw, space):
 @SLOW
 def test_leaving_gives_back_the_start(data):
     kernel = data.draw(machines())
-    start, requests = kernel.texts(), [(p.min_request, p.max_request) for p in kernel.policies]
+    start, requests = kernel.texts(), kernel.kernel.requests()
     with tempfile.TemporaryDirectory() as run_dir:
         transaction = Transaction(CpufreqBackend(kernel), run_dir=Path(run_dir), verb="tune", files=kernel)
         with transaction:
@@ -74,7 +75,7 @@ def test_leaving_gives_back_the_start(data):
                 transaction.apply(data.draw(wanted(transaction.backend.space)))
         assert kernel.texts() == start
         if not kernel.writes:
-            assert requests == [(p.min_request, p.max_request) for p in kernel.policies]
+            assert requests == kernel.kernel.requests()
         assert not (Path(run_dir) / "journal.json").exists()
 
 
@@ -88,15 +89,15 @@ def test_killed_anywhere_even_twice(data, before):
         run_dir = Path(name)
         transaction = Transaction(CpufreqBackend(kernel), run_dir=run_dir, verb="tune", files=kernel)
         transaction.__enter__()
-        setattr(kernel, moment, len(kernel.writes) + data.draw(st.integers(0, 25)))
+        kernel.kill(moment, data.draw(st.integers(0, 25)))
         with contextlib.suppress(Killed):
             for _ in range(3):
                 transaction.apply(data.draw(wanted(transaction.backend.space)))
         transaction._lock.release()
-        setattr(kernel, moment, len(kernel.writes) + data.draw(st.integers(0, 8)))
+        kernel.kill(moment, data.draw(st.integers(0, 8)))
         with contextlib.suppress(Killed):
             restore_machine(CpufreqBackend(kernel), run_dir=run_dir, files=kernel)
-        setattr(kernel, moment, None)
+        kernel.spare()
         restore_machine(CpufreqBackend(kernel), run_dir=run_dir, files=kernel)
         assert kernel.texts() == start
         assert not (run_dir / "journal.json").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_kernel import CPUFREQ, FakeKernel, acpi
+from bench import CPUFREQ, Bench, acpi
 
 from hwtune.domain.errors import VerifyError
 from hwtune.domain.knob import Setting
@@ -22,7 +22,7 @@ LIMITS = ("scaling_min_freq", "scaling_max_freq")
 class LateKernel:
     """Another kernel whose limits read as they did until `late_s` have passed since the last write."""
 
-    def __init__(self, inner: FakeKernel, late_s: float) -> None:
+    def __init__(self, inner: Bench, late_s: float) -> None:
         self._inner = inner
         self._late_s = late_s
         self._now_s = 0.0
@@ -67,8 +67,7 @@ def test_limits_are_read_back_once_the_kernel_has_taken_them_over(tmp_path: Path
 
 def test_a_limit_that_the_firmware_holds_is_not_waited_for_long(tmp_path: Path) -> None:
     inner = acpi()
-    for policy in inner.policies:
-        policy.bios_limit = 2_400_000
+    inner.kernel.firmware_limit(2_400_000)
     kernel = LateKernel(inner, late_s=0.05)
     with transaction(kernel, tmp_path, kernel.sleep) as stay:
         (outcome,) = stay.apply(Setting(max=3_200_000)).outcomes

@@ -3,7 +3,8 @@
 import errno
 
 import pytest
-from fake_kernel import CPU, CPUFREQ, MACHINES, Killed, acpi, amd, biglittle, intel
+from bench import CPU, CPUFREQ, MACHINES, acpi, amd, biglittle, intel
+from fake.faults import Killed
 
 from hwtune.domain.errors import PermissionDenied, VerifyError
 from hwtune.domain.knob import Setting
@@ -80,7 +81,7 @@ def test_killed_at_any_write_then_restored(name, moment, tmp_path):
     for number in range(total):
         kernel, run_dir = MACHINES[name](), tmp_path / str(number)
         start = kernel.texts()
-        setattr(kernel, moment, number)
+        kernel.kill(moment, number)
         transaction = open_transaction(kernel, run_dir)
         transaction.__enter__()
         with pytest.raises(Killed):
@@ -88,7 +89,7 @@ def test_killed_at_any_write_then_restored(name, moment, tmp_path):
                 transaction.apply(setting)
             transaction.restore()
         die(transaction)
-        setattr(kernel, moment, None)
+        kernel.spare()
         report = restore_machine(CpufreqBackend(kernel), run_dir=run_dir, files=kernel)
         assert kernel.texts() == start, (name, moment, number, whole.writes[number])
         assert report is None or not report.foreign
@@ -149,11 +150,10 @@ def test_a_request_hidden_by_the_firmware_is_taken_back(tmp_path):
         policy.min_request = policy.max_request = 2_000_000
     with open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(min=2_400_000, max=3_600_000))
-        for policy in kernel.policies:
-            policy.bios_limit = 2_000_000
+        kernel.kernel.firmware_limit(2_000_000)
     for policy in kernel.policies:
         policy.bios_limit = 3_600_000
-    assert {kernel.limits(policy)[0] for policy in kernel.policies} == {2_000_000}
+    assert {policy.limits[0] for policy in kernel.policies} == {2_000_000}
 
 
 def test_a_refusal_that_passes_is_tried_again(tmp_path):
@@ -161,7 +161,7 @@ def test_a_refusal_that_passes_is_tried_again(tmp_path):
     start = kernel.texts()
     with open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(governor="powersave", max=1_200_000))
-        kernel.refuse_once = {f"{P0}/scaling_governor", f"{P1}/scaling_max_freq"}
+        kernel.refuse_once(f"{P0}/scaling_governor", f"{P1}/scaling_max_freq")
     assert kernel.texts() == start
 
 
@@ -180,33 +180,29 @@ def test_clamped_by_firmware_is_said_and_restored(tmp_path):
     start = kernel.texts()
     with open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(max=1_200_000))
-        for policy in kernel.policies:
-            policy.bios_limit = 2_400_000
+        kernel.kernel.firmware_limit(2_400_000)
         applied = transaction.apply(Setting(max=3_200_000))
         assert applied.effective["max"] == 2_400_000
         assert results(applied)["max"] == "clamped"
-        for policy in kernel.policies:
-            policy.bios_limit = 3_600_000
+        kernel.kernel.firmware_limit(None)
     assert kernel.texts() == start
 
 
 def test_a_limit_of_the_firmware_is_not_made_a_request(tmp_path):
     kernel = acpi()
-    for policy in kernel.policies:
-        policy.bios_limit = 2_400_000
+    kernel.kernel.firmware_limit(2_400_000)
     start = kernel.texts()
     with open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(max=1_200_000))
     assert kernel.texts() == start
-    for policy in kernel.policies:
-        policy.bios_limit = 3_600_000
+    kernel.kernel.firmware_limit(None)
     assert kernel.texts()[f"{P0}/scaling_max_freq"] == "3600000"
 
 
 def test_a_rejected_write_locks_the_knob_and_nothing_else(tmp_path, caplog):
     kernel = intel()
     start = kernel.texts()
-    kernel.refuse = {f"{CPU}/intel_pstate/no_turbo": errno.EPERM}
+    kernel.refuse({f"{CPU}/intel_pstate/no_turbo": errno.EPERM})
     with open_transaction(kernel, tmp_path) as transaction:
         first = transaction.apply(Setting(boost="0", max=1_000_000))
         assert results(first) == {"boost": "rejected", "max": "applied"}
@@ -224,7 +220,7 @@ def test_a_rejected_write_locks_the_knob_and_nothing_else(tmp_path, caplog):
 def test_without_rights_nothing_is_left_behind(tmp_path):
     kernel = acpi()
     start = kernel.texts()
-    kernel.refuse = {f"{P0}/scaling_max_freq": errno.EACCES}
+    kernel.refuse({f"{P0}/scaling_max_freq": errno.EACCES})
     with pytest.raises(PermissionDenied), open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(max=1_200_000, governor="powersave"))
     assert kernel.texts() == start
@@ -233,7 +229,7 @@ def test_without_rights_nothing_is_left_behind(tmp_path):
 def test_a_mismatch_rolls_everything_back(tmp_path):
     kernel = acpi()
     start = kernel.texts()
-    kernel._boost = lambda policies, on: None  # accepted, and without effect
+    kernel.kernel.boost.switch_all = lambda on: None  # accepted, and without effect
     with open_transaction(kernel, tmp_path) as transaction:
         with pytest.raises(VerifyError) as caught:
             transaction.apply(Setting(governor="powersave", boost="0"))
@@ -267,7 +263,7 @@ def test_numbers_are_taken_for_the_epp(tmp_path):
     with open_transaction(kernel, tmp_path) as transaction:
         assert transaction.apply(Setting(epp="70")).effective["epp"] == "70"
         assert results(transaction.apply(Setting(epp="192")))["epp"] == "applied"
-        assert kernel.policies[0].epp == "balance_power"
+        assert kernel.texts()[f"{P0}/energy_performance_preference"] == "balance_power"
 
 
 def test_tunables_of_the_original_governor_come_back(tmp_path):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import ctypes.util
 import os
-import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,22 +33,33 @@ from fake.machines import MACHINES
 _SYSTEM = Path(__file__).resolve().parents[1]
 _BOUND = ("/sys/devices/system/cpu", "/sys/class", "/proc/sys/kernel/random/boot_id")
 _LIBRARIES = ("libfuse2", "libfuse2t64", "libfuse3-3")
+_DEVICE = Path("/dev/fuse")
 _START_S = 20.0
 
 
 def why_not() -> str | None:
-    """Why this host cannot mount a fake kernel; in CI what is missing is installed."""
+    """Why this host cannot mount a fake kernel; in CI only what nothing can be done about.
+
+    Raises:
+        RigError: in CI, for what is missing and cannot be installed.
+    """
     if os.geteuid() != 0:
         return "the fake kernel on true paths needs root (mount namespaces)"
-    if not Path("/dev/fuse").exists():
-        return "no /dev/fuse"
-    if missing := [tool for tool in ("unshare", "nsenter", "mount") if shutil.which(tool) is None]:
-        return f"missing: {', '.join(missing)} (util-linux)"
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        return "mount namespaces are not permitted here"
+    if may_install():
+        _make_ready()
+        return None
+    if not _DEVICE.exists():
+        return f"no {_DEVICE}; `modprobe fuse` makes it"
+    return None if _library() else "missing: libfuse; `apt install libfuse2` fetches it"
+
+
+def _make_ready() -> None:
+    if not _DEVICE.exists():
+        os.mknod(_DEVICE, 0o600 | stat.S_IFCHR, os.makedev(10, 229))
     if not _library():
-        if not may_install():
-            return "missing: libfuse; `apt install libfuse2` fetches it"
         _install_library()
-    return None
 
 
 def _library() -> str | None:

@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from bench import CPUFREQ, MACHINES
+from bench import CPUFREQ, Bench, intel
 from fake.faults import Killed
+from fake.machines import MACHINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.restore import restore_machine
 from hwtune.knobs.transaction import Transaction
 
-SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def values(knob):
 @st.composite
 def machines(draw):
     """A machine that somebody has set up by hand before."""
-    kernel = MACHINES[draw(st.sampled_from(sorted(MACHINES)))]()
+    kernel = Bench(MACHINES[draw(st.sampled_from(sorted(MACHINES)))]())
     for _ in range(draw(st.integers(0, 6))):
         texts = kernel.texts()
         path = draw(st.sampled_from(sorted(texts)))
@@ -107,7 +108,7 @@ def test_killed_anywhere_even_twice(data, before):
 @SLOW
 def test_what_somebody_else_has_set_stays(data):
     """Limits and hints that no request of ours explains, on policies that we had set too; all else goes back."""
-    kernel = MACHINES["intel"]()
+    kernel = intel()
     start = kernel.texts()
     theirs = {
         f"{CPUFREQ}/policy2/energy_performance_preference": "33",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hwtune.cli.probe_document import ClusterEntry, Cpufreq, KnobEntry, Machine, PolicyEntry
 from hwtune.domain.knob import Knob, RangeKnob, Value
@@ -22,7 +22,7 @@ def find_cpufreq(backend: CpufreqBackend, machine: Machine, sample: Sample) -> C
         hint=hint,
         drivers=sorted({policy.driver for policy in policies if policy.driver}),
         policies=[_policy(policy, sample.freq_khz) for policy in policies],
-        clusters=[_cluster(cluster) for cluster in clusters(policies)],
+        clusters=[_cluster(cluster, policies) for cluster in clusters(policies)],
         knobs=_knobs(backend) if policies else [],
         off_by_default=_off_by_default(backend) if policies else [],
     )
@@ -63,17 +63,22 @@ def _policy(policy: Policy, freq_khz: Mapping[int, int]) -> PolicyEntry:
     )
 
 
-def _cluster(cluster: Cluster) -> ClusterEntry:
-    """What the cluster offers: a figure that one policy does not tell is taken from the others."""
+def _cluster(cluster: Cluster, policies: Sequence[Policy]) -> ClusterEntry:
+    """What the cluster offers: a figure that one policy does not tell is taken from the others.
+
+    Governors are registered with the kernel and not with a policy: every policy of a driver offers the same ones.
+    """
     members = cluster.policies
+    driver = next((policy.driver for policy in members if policy.driver), None)
+    related = (*members, *(policy for policy in policies if driver in (None, policy.driver)))
     lows = [policy.cpuinfo_min_khz for policy in members if policy.cpuinfo_min_khz is not None]
     highs = [policy.cpuinfo_max_khz for policy in members if policy.cpuinfo_max_khz is not None]
     levels = {khz for policy in members for khz in policy.available_khz or ()}
     return ClusterEntry(
         policies=[policy.number for policy in members],
         cpus=list(cluster.cpus),
-        driver=next((policy.driver for policy in members if policy.driver), None),
-        governors=list(next((policy.governors for policy in members if policy.governors), ())),
+        driver=driver,
+        governors=list(next((policy.governors for policy in related if policy.governors), ())),
         lowest_khz=min(lows or levels, default=None),
         highest_khz=max(highs or levels, default=None),
         base_khz=next((policy.base_khz for policy in members if policy.base_khz), None),

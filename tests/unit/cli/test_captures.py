@@ -123,7 +123,8 @@ def test_clusters_are_policies_of_like_cores(capture):
         assert cluster["highest_khz"] == max(highs | (set() if highs else levels), default=None)
         # Favoured cores are a few percent faster than the others of their kind.
         assert not highs or min(highs) > 0.85 * max(highs)
-        words = {told(files, "scaling_available_governors") for files in members} - {None}
+        everywhere = [policy_directory(root, document, policy) for policy in policies.values()]
+        words = {told(files, "scaling_available_governors") for files in everywhere} - {None}
         assert len(words) <= 1
         assert cluster["governors"] == (next(iter(words)).split() if words else [])
     kinds = [(cluster["highest_khz"], cluster["driver"], cluster["levels_khz"]) for cluster in clusters]

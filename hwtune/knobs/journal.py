@@ -137,7 +137,10 @@ def load(run_dir: Path, files: HostFS) -> Journal | None:
         ) from error
     if journal.digest != _digest(journal):
         raise JournalError(f"{path} is damaged: its digest does not fit", hint=_hint(path))
-    return Journal(**journal.model_dump(exclude={"digest"})) if journal.boot_id == boot_id(files) else None
+    now = boot_id(files)
+    if now is None and journal.boot_id is not None:
+        raise JournalError(f"{path} may be this boot's or another's: {_BOOT_ID} cannot be read", hint=_hint(path))
+    return Journal(**journal.model_dump(exclude={"digest"})) if journal.boot_id == now else None
 
 
 def save(run_dir: Path, journal: Journal) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake.faults import Fault
+from fake.faults import Fault, Killed
 from fake.host import InProcess
 from fake.kernel import CPUFREQ, FakeKernel
 from fake.machines import MACHINES
 
-from hwtune.domain.errors import ForeignEdit, RestoreError
+from hwtune.domain.errors import ForeignEdit, JournalError, RestoreError
 from hwtune.domain.knob import Setting
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.journal import baseline
@@ -106,3 +106,69 @@ def test_every_edit_is_named_also_when_it_ends_it_all(tmp_path: Path, caplog: py
         kernel.somebody(f"{P0}/scaling_governor", "performance")
         transaction.apply(Setting(max=1_600_000))
     assert {"policy0.scaling_max_freq", "policy0.scaling_governor"} <= set(caplog.text.split())
+
+
+def test_a_boot_that_is_not_told_is_not_another_one(tmp_path: Path) -> None:
+    """Else there would be nothing to restore, and nobody would say so."""
+    kernel = MACHINES["acpi_cpufreq"]()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(max=2_000_000))
+        transaction.keep()
+    kernel.faults.append(Fault(pattern="*/boot_id", operation="read", errno=errno.ENODEV, times=None))
+    with pytest.raises(JournalError, match="boot_id"):
+        restored(kernel, tmp_path)
+
+
+def test_a_write_that_was_taken_is_ours_though_it_cannot_be_read_back(tmp_path: Path) -> None:
+    kernel = MACHINES["cppc_cpufreq"]()
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        kernel.faults.append(
+            Fault(pattern="*/scaling_max_freq", action=lambda kernel: kernel.faults.append(unreadable), times=1)
+        )
+        unreadable = Fault(pattern="*/scaling_max_freq", operation="read", errno=errno.EIO, times=None)
+        transaction.apply(Setting(max=2_000_000))
+        kernel.faults.clear()
+    assert kernel.state() == start
+
+
+def test_what_could_not_be_read_at_first_is_not_taken_for_how_it_was(tmp_path: Path) -> None:
+    """Read later it may already be as our own switch has made it."""
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    start = kernel.state()
+    transaction = stay(kernel, tmp_path)
+    with transaction:
+        kernel.faults.append(Fault(pattern=f"{P0}/scaling_max_freq", operation="read", errno=errno.EIO, times=None))
+        transaction.apply(Setting(boost="0"))
+        kernel.faults.clear()
+        transaction.apply(Setting(max=1_700_000))
+    assert kernel.state() == start
+
+
+def test_what_is_gone_for_now_waits(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(boost="0"))
+        kernel.faults.append(Fault(pattern="*/boost", operation="read", errno=errno.ENODEV, times=None))
+        assert transaction.restore().offline == (f"{CPUFREQ}/boost",)
+        kernel.faults.clear()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_a_request_that_turbo_lets_through_is_ours(tmp_path: Path) -> None:
+    """Without hardware P-states a maximum in the turbo range reads as the driver's top once turbo is back."""
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    kernel.somebody(f"{P0}/scaling_max_freq", "2138000")
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(boost="0"))
+        transaction.apply(Setting({"policy0.max": 3_200_000}))
+        transaction.keep()
+    kernel.faults.append(Fault(pattern="*/no_turbo", action="kill_after"))
+    with pytest.raises(Killed):
+        restored(kernel, tmp_path)
+    assert kernel.read(f"{P0}/scaling_max_freq") == "3400000\n"
+    restored(kernel, tmp_path)
+    assert kernel.state() == start

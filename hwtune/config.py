@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hwtune.domain.errors import ConfigError, PermissionDenied, UsageError
 from hwtune.domain.objective import Objective
+from hwtune.knobs.extra import WORDS
 
 ENVIRONMENT_PREFIX = "HWTUNE_"
 
@@ -72,6 +73,16 @@ def _names(value: object) -> object:
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
+def _extra(value: object) -> object:
+    """Words for knobs that are off by default."""
+    words = _names(value)
+    for word in words if isinstance(words, list | tuple) else ():
+        if word not in WORDS:
+            near = get_close_matches(str(word), WORDS, n=1)
+            raise ValueError(f"did you mean {near[0]}?" if near else f"{word!r} is none of {', '.join(WORDS)}")
+    return words
+
+
 def _absolute(value: object) -> object:
     """What a relative path means depends on who starts us: a daemon and a shell would not agree."""
     if isinstance(value, str | Path) and ("\0" in str(value) or not os.path.isabs(value)):
@@ -86,6 +97,7 @@ Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0, allow_inf_na
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), Field(min_length=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
+Extra = Annotated[tuple[str, ...], BeforeValidator(_extra)]
 
 
 class _Section(BaseModel):
@@ -125,6 +137,7 @@ class Tune(_Section):
         budget: settings to measure, the default included, the receipt not.
         runs: measured runs of each setting.
         knobs: the knobs to turn; None for all but governor tunables.
+        extra: knobs that are off by default and shall be turned too, by their words.
         verify_blocks: ABBA blocks of the receipt, two runs of each arm in each.
         max_risk: largest accepted probability that what is recommended breaks the bound.
         abandon: whether a probe that is far beyond the bound is stopped; off, because work that is killed half-way may
@@ -138,6 +151,7 @@ class Tune(_Section):
     budget: Count = 14
     runs: Count = 3
     knobs: Names | None = None
+    extra: Extra = ()
     verify_blocks: Count = 4
     max_risk: Share = 0.05
     abandon: bool = False

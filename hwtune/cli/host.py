@@ -6,7 +6,7 @@ Only here is it known which; everything below takes a `Host`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,17 +91,25 @@ def _explain(error: PermissionDenied) -> None:
     error.hint = f"{denial.why}; {denial.hint}"
 
 
-def open_knobs(opened: OpenHost) -> CpufreqBackend:
+def open_knobs(opened: OpenHost, named: Sequence[str] = ()) -> CpufreqBackend:
     """The machine's knobs, their defaults being what was there before this boot's first change.
+
+    Of those that are off by default, the ones that the configuration asks for.
+
+    Args:
+        opened: the machine.
+        named: names that the command line has, which may be of knobs that are off by default.
 
     Raises:
         Unsupported: no cpufreq.
     """
+    from hwtune.knobs import extra
     from hwtune.knobs.cpufreq import CpufreqBackend
     from hwtune.knobs.journal import baseline
 
-    host = opened.host
-    return CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep)
+    host, tune = opened.host, opened.config.tune
+    wanted = (*tune.extra, *extra.named((*(tune.knobs or ()), *named)))
+    return CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep, wanted)
 
 
 def _simulated(simulate: str, workload: str | None, seed: int, config: Config, scratch: Path) -> OpenHost:

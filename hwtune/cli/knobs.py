@@ -23,7 +23,8 @@ def apply(
         list[str],
         typer.Argument(
             metavar="KEY=VALUE...",
-            help="governor, min, max, epp, boost or GOVERNOR.TUNABLE, or one policy's: policy4.max=2.4GHz.",
+            help="governor, min, max, epp, boost or GOVERNOR.TUNABLE, or one policy's: policy4.max=2.4GHz; also "
+            "what is off by default: powercap.long_term=15W, cpuidle.C6=0.",
             show_default=False,
         ),
     ],
@@ -46,7 +47,7 @@ def apply(
 
     flags = {"tune.competing": competing}
     with open_host(root=root, dry_run=dry_run, simulate=simulate, flags=flags) as opened:
-        backend = open_knobs(opened)
+        backend = open_knobs(opened, [text.partition("=")[0] for text in assignments])
         setting = parse_assignments(assignments, backend)
         left = make_way(opened, setting, measuring=False)
         setting = setting.only({name for name in setting if name not in left})
@@ -103,19 +104,21 @@ def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None,
 
     with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
         host = opened.host
-        backend = CpufreqBackend(host.files)
+        found, touched = _record(opened)
+        wanted = (*opened.config.tune.extra, *touched)
+        backend = CpufreqBackend(host.files, wanted=wanted)
         space, before = backend.space, backend.snapshot()
         lock = Lock(host.run_dir, verb="reset")
         lock.acquire()
         try:
-            outcomes = reset_machine(host.files)
+            outcomes = reset_machine(host.files, found, wanted)
             journal.remove(host.run_dir)
         finally:
             lock.release()
         document = {
             **_head(opened),
             "outcomes": [_outcome(outcome) for outcome in outcomes],
-            "effective": dict(CpufreqBackend(host.files).effective()),
+            "effective": dict(CpufreqBackend(host.files, wanted=wanted).effective()),
             "would_write": _would_write(opened, before),
         }
         _print(document, as_json, _outcome_lines(opened, space, outcomes, before))
@@ -125,13 +128,32 @@ def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None,
                 raise Rejected(knob=outcome.knob, wanted=outcome.wanted, errno=outcome.errno, hint=hint)
 
 
+def _record(opened: OpenHost) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """What the journal says was found, and of what is off by default the words of what is ours.
+
+    Reset is the way out where the journal cannot be read: then nothing is known.
+    """
+    from hwtune.domain.errors import JournalError
+    from hwtune.knobs import extra
+    from hwtune.knobs import journal as journals
+
+    try:
+        journal = journals.load(opened.host.run_dir, opened.host.files)
+    except JournalError:
+        journal = None
+    if journal is None:
+        return {}, ()
+    sources = (extra.source_of(path) for path in journal.ours)
+    return journal.original, tuple(dict.fromkeys(source.WORD for source in sources if source is not None))
+
+
 def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
     """Show what is set now, and what hwtune has changed and would put back."""
     from hwtune.cli.host import open_host, open_knobs
     from hwtune.knobs import journal as journals
 
     with open_host(root=root, simulate=simulate) as opened:
-        backend = open_knobs(opened)
+        backend = open_knobs(opened, _record(opened)[1])
         space, effective = backend.space, backend.effective()
         journal = journals.load(opened.host.run_dir, opened.host.files)
         alive = journal is not None and journals.process(journal.owner.pid) == journal.owner

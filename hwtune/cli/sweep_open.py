@@ -101,7 +101,7 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator
         PermissionDenied: no right to turn these knobs.
     """
     host = opened.host
-    backend = open_knobs(opened)
+    backend = open_knobs(opened, wish.knobs or ())
     collector = Collector(host)
     if collector.energy.quality == "none" and not opened.dry:
         raise Unsupported(

@@ -144,6 +144,7 @@ class Tune(_Section):
             leave something half done.
         on_exit: whether a proven setting stays.
         competing: what to do about other programs that set the same knobs.
+        on_foreign: what to do when somebody sets a knob of ours in the middle: leave it to them, or stop.
     """
 
     objective: Objective = Objective.EDP
@@ -157,6 +158,7 @@ class Tune(_Section):
     abandon: bool = False
     on_exit: Literal["restore", "keep"] = "restore"
     competing: Literal["refuse", "yield", "ignore"] = "refuse"
+    on_foreign: Literal["stop", "yield"] = "yield"
 
 
 class Config(_Section):

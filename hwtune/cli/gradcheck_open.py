@@ -92,7 +92,14 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
         check_energy(collector.energy, problem)
         before = backend.snapshot()
         with (
-            Transaction(backend, run_dir=host.run_dir, verb="gradcheck", files=host.files) as transaction,
+            Transaction(
+                backend,
+                run_dir=host.run_dir,
+                verb="gradcheck",
+                files=host.files,
+                state_dir=opened.state_dir,
+                on_foreign=wanted.on_foreign,
+            ) as transaction,
             SessionProgress(evaluations=wish.budget, spoken=wish.spoken) as watcher,
         ):
             found.session = Session(

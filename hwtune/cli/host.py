@@ -6,8 +6,9 @@ Only here is it known which; everything below takes a `Host`.
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,11 @@ class OpenHost:
     dry: bool = False
     live: bool = False
 
+    @property
+    def state_dir(self) -> Path:
+        """Where it is remembered which knobs may not be turned; beside the journal unless that is the real one."""
+        return self.config.paths.state_dir if self.live and not self.dry else self.host.run_dir / "state"
+
 
 @contextmanager
 def open_host(
@@ -75,12 +81,26 @@ def open_host(
             opened = _simulated(simulate, workload, seed, config, scratch)
         else:
             opened = _real(root, config, scratch)
+        if dry_run:
+            opened = _in_memory(opened)
+            if opened.live:
+                _copy_quarantine(config.paths.state_dir, opened.state_dir)
         try:
-            yield _in_memory(opened) if dry_run else opened
+            yield opened
         except PermissionDenied as error:
             if opened.live and error.path.startswith("/sys/"):
                 _explain(error)
             raise
+
+
+def _copy_quarantine(state_dir: Path, into: Path) -> None:
+    """A dry run leaves alone what this machine has in quarantine, and adds nothing to it."""
+    from hwtune.knobs.quarantine import FILES
+
+    into.mkdir()
+    for name in FILES:
+        with suppress(OSError):
+            shutil.copyfile(state_dir / name, into / name)
 
 
 def _explain(error: PermissionDenied) -> None:

@@ -41,7 +41,7 @@ def apply(
     from hwtune.cli.competing import make_way
     from hwtune.cli.host import open_host, open_knobs
     from hwtune.cli.ours import check_writable
-    from hwtune.domain.errors import Rejected
+    from hwtune.domain.errors import KnobError, Rejected
     from hwtune.knobs.keys import parse_assignments
     from hwtune.knobs.transaction import Transaction
 
@@ -53,12 +53,21 @@ def apply(
         setting = setting.only({name for name in setting if name not in left})
         check_writable(opened, backend, setting)
         before = backend.snapshot()
-        with Transaction(backend, run_dir=opened.host.run_dir, verb="apply", files=opened.host.files) as transaction:
+        host = opened.host
+        with Transaction(
+            backend, run_dir=host.run_dir, verb="apply", files=host.files, state_dir=opened.state_dir
+        ) as transaction:
             applied = transaction.apply(setting)
-            refused = next((outcome for outcome in applied.outcomes if outcome.result == "rejected"), None)
+            refused = next((each for each in applied.outcomes if each.result in {"rejected", "quarantined"}), None)
             if refused is None:
                 transaction.keep()
                 effective = applied.effective
+        if refused is not None and refused.result == "quarantined":
+            raise KnobError(
+                str(refused),
+                knob=refused.knob,
+                hint=f"everything is as it was; `hwtune quarantine clear {refused.knob}` allows it again",
+            )
         if refused is not None:
             raise Rejected(
                 knob=refused.knob,

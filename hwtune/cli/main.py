@@ -9,7 +9,21 @@ import typer
 from typer.exceptions import TyperException
 
 from hwtune import __version__
-from hwtune.cli import capture, config, gradcheck, knobs, probe, replay, report, selftest, sweep, train, tune, why
+from hwtune.cli import (
+    capture,
+    config,
+    gradcheck,
+    knobs,
+    probe,
+    quarantine,
+    replay,
+    report,
+    selftest,
+    sweep,
+    train,
+    tune,
+    why,
+)
 from hwtune.cli.options import spread_optional_values
 from hwtune.cli.signals import Terminated, exit_status, raise_on_sigterm
 from hwtune.domain.errors import HwtuneError
@@ -40,6 +54,7 @@ app.command()(knobs.restore)
 app.command()(knobs.reset)
 app.command()(knobs.status)
 app.command()(selftest.selftest)
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(config.app, name="config")
 
 _debug = False

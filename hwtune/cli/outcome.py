@@ -88,6 +88,7 @@ class Outcome(BaseModel):
     verdict: VerdictEntry | None
     expected: Predicted | None = None
     would_write: dict[str, str] | None = None
+    noticed: list[dict[str, str]] = []
     kept: bool
     restored: bool
 

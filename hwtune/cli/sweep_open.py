@@ -114,7 +114,14 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator
     origin = _origin(opened, wish, collector.energy, grid, backend.space, label)
     with ExitStack() as stack:
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
-        transaction = Transaction(backend, run_dir=host.run_dir, verb="sweep", files=host.files)
+        transaction = Transaction(
+            backend,
+            run_dir=host.run_dir,
+            verb="sweep",
+            files=host.files,
+            state_dir=opened.state_dir,
+            on_foreign=opened.config.tune.on_foreign,
+        )
         if not opened.dry:
             stack.enter_context(transaction)
         table = stack.enter_context(TableFile(wish.out or _default_path(opened, wish), origin, space.knobs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from hwtune.cli.host import OpenHost
@@ -32,6 +33,7 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
         verdict=None if session.receipt is None else verdict_entry(session.receipt.verdict),
         expected=predicted_figures(session.expected) if opened.dry and session.expected is not None else None,
         would_write=tuning.would_write,
+        noticed=[asdict(notice) for notice in session.notices],
         kept=tuning.kept,
         restored=tuning.restored,
     )

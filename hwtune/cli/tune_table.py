@@ -28,7 +28,11 @@ def print_result(opened: OpenHost, tuning: Tuning) -> None:
         console.print(_table(opened, tuning, session.receipt))
     elif session.decisions:
         _say(console, _title(opened, tuning))
-    _say(console, *_conclusion(opened, tuning), *(f"warning: {warning}" for warning in tuning.warnings))
+    _say(
+        console,
+        *_conclusion(opened, tuning),
+        *(f"warning: {warning}" for warning in (*tuning.warnings, *(notice.text for notice in session.notices))),
+    )
 
 
 def _say(console: Console, *lines: str) -> None:

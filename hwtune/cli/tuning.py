@@ -18,6 +18,7 @@ from hwtune.cli.signals import Terminated, exit_status
 from hwtune.domain.errors import UsageError
 from hwtune.domain.trial import TrialStatus
 from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.effective import LimitCheck
 from hwtune.knobs.transaction import Transaction
 from hwtune.planner.client import Planner
 from hwtune.sensors.collector import Collector
@@ -147,7 +148,16 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             )
         )
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
-        transaction = stack.enter_context(Transaction(backend, run_dir=host.run_dir, verb="tune", files=host.files))
+        transaction = stack.enter_context(
+            Transaction(
+                backend,
+                run_dir=host.run_dir,
+                verb="tune",
+                files=host.files,
+                state_dir=opened.state_dir,
+                on_foreign=wanted.on_foreign,
+            )
+        )
         work: Work
         if opened.dry:
             space = problem.space
@@ -156,6 +166,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
                 predict=lambda setting: planner.predict(problem, [], [setting])[0],
             )
         else:
+            collector.clocks.watching = True
             work = wish.command.work(opened, collector)
         watcher = stack.enter_context(SessionProgress(evaluations=budget.evaluations, spoken=spoken))
         label, argv = wish.command.label(opened), wish.command.words
@@ -174,6 +185,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             budget=budget,
             now_ns=host.clock.monotonic_ns,
             watcher=recorder or watcher,
+            limits=None if opened.dry else LimitCheck(backend, collector.clocks.take),
         )
         tuning = Tuning(
             session=session,

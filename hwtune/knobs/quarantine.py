@@ -22,7 +22,7 @@ from hwtune.knobs.attributes import CPU, CPUFREQ
 from hwtune.knobs.journal import boot_id
 from hwtune.knobs.policies import read_text
 
-_ATTEMPT, _QUARANTINE, _TRIED = "attempt.json", "quarantine.json", "tried.json"
+FILES = (_ATTEMPT, _QUARANTINE, _TRIED) = ("attempt.json", "quarantine.json", "tried.json")
 _POLICY = re.compile(r"^policy\d+\.")
 
 
@@ -173,7 +173,7 @@ class Quarantine:
                 gone = self.entries()
             except JournalError:
                 gone = ()
-            for name in (_ATTEMPT, _QUARANTINE, _TRIED):
+            for name in FILES:
                 durable.remove(self._dir / name)
             return gone
         entries = self.entries()

@@ -6,6 +6,7 @@ from hwtune.domain.sample import Sample
 from hwtune.host.machine import Host
 from hwtune.sensors.cpu import CpuSensor
 from hwtune.sensors.energy import EnergySource, find_energy_source
+from hwtune.sensors.loaded import LoadedClocks
 from hwtune.sensors.pressure import read_pressure
 from hwtune.sensors.thermal import ThermalSensor
 
@@ -20,10 +21,16 @@ class Collector:
         self.energy = find_energy_source(host.files)
         self._cpu = CpuSensor(host.files)
         self._thermal = ThermalSensor(host.files)
+        self.clocks = LoadedClocks(host.files)
 
     def sample_energy(self) -> Sample:
-        """Time and energy only: a few microseconds per zone, fit for the middle of a measured run."""
-        return Sample(t_ns=self._host.clock.monotonic_ns(), energy=self.energy.read())
+        """Time and energy only: a few microseconds per zone, fit for the middle of a measured run.
+
+        Behind it the clocks of busy cores are looked at, where somebody watches them.
+        """
+        found = Sample(t_ns=self._host.clock.monotonic_ns(), energy=self.energy.read())
+        self.clocks.look()
+        return found
 
     def sample(self) -> Sample:
         """Everything. The energy is read right after the clock; the rest may be a few milliseconds younger."""

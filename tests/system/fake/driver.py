@@ -22,7 +22,7 @@ class BoostRules:
         moves_cpuinfo: whether `cpuinfo_max_freq` is the nominal frequency while boost is off.
         clamps: whether limits above the nominal frequency are cut while boost is off.
         overwrites_max: whether switching makes the new hardware maximum the request, whatever it was.
-        locked: turbo is disabled by firmware: EPERM.
+        locked: turbo is disabled by firmware: off, and EPERM.
     """
 
     files: tuple[Literal["global", "policy", "no_turbo"], ...]
@@ -42,6 +42,7 @@ class EppRules:
         numbers: whether 0-255 is taken.
         locks: whether `performance` as governor refuses any other preference.
         remembers: whether the preference from before `performance` comes back after it.
+        offers_one: whether under `performance` no other preference is on offer.
     """
 
     values: dict[str, int]
@@ -49,6 +50,7 @@ class EppRules:
     numbers: bool = False
     locks: bool = False
     remembers: bool = False
+    offers_one: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,10 +99,14 @@ def _governor(kernel: FakeKernel, policy: Policy) -> dict[str, Attribute]:
 def _preference(policy: Policy) -> dict[str, Attribute]:
     epp = policy.epp
     assert epp is not None
-    words = " ".join(("default", *epp.rules.values))
+    words = " ".join(("default", *epp.rules.values)) + " "
+
+    def offer() -> str:
+        return "performance" if epp.rules.offers_one and policy.governor == "performance" else words
+
     return {
         "energy_performance_preference": Attribute(epp.show, lambda text: epp.store(text, policy.governor)),
-        "energy_performance_available_preferences": constant(f"{words} "),
+        "energy_performance_available_preferences": Attribute(offer),
     }
 
 

@@ -27,7 +27,7 @@ _PAGE = 4096
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
-class Sysfs(mfusepy.Operations):  # type: ignore[misc]
+class Sysfs(mfusepy.Operations):
     """Files of a fake kernel; a file's text is made when it is read from its beginning, as sysfs does.
 
     Args:

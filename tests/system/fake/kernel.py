@@ -85,6 +85,8 @@ class FakeKernel:
         self.boot_id = f"{self.boots:08x}-0000-4000-8000-000000000000"
         self.online = {cpu for policy in self.policies for cpu in policy.cpus}
         self.boost = Boost(self.driver.boost, self.policies, self.active) if self.driver.boost else None
+        if self.boost is not None and self.boost.rules.locked:
+            self.boost.switch_all(False)
         self.intel = None
         if self.boost is not None and "no_turbo" in self.boost.rules.files:
             self.intel = IntelPstate(self.boost, self.driver.status or "active", self.min_perf_pct)

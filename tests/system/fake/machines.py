@@ -78,7 +78,7 @@ def amd_pstate_epp() -> FakeKernel:
         name="amd-pstate-epp",
         governs_itself=True,
         boost=BoostRules(files=("global", "policy"), moves_cpuinfo=True),
-        epp=EppRules(values=AMD, default=191, locks=True),
+        epp=EppRules(values=AMD, default=191, locks=True, offers_one=True),
         status="active",
     )
     facts = {"amd_pstate_max_freq": "4900000", "amd_pstate_lowest_nonlinear_freq": "1700000"}

@@ -1,7 +1,7 @@
 """A RAPL package: energy that counts, and limits in the register's steps (Documentation/power/powercap/powercap.rst).
 
-drivers/powercap/powercap_sys.c answers EINVAL for whatever the driver refuses; intel_rapl_common.c rounds power down to
-1/8 W and time to (1 + f/4)·2^y units.
+drivers/powercap/powercap_sys.c answers ENODATA where the driver refuses a limit, ENOSYS where it refuses to enable;
+intel_rapl_common.c rounds power down to 1/8 W and time to (1 + f/4)·2^y units.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Rapl:
             except OSError:
                 refuse(errno.EINVAL)
             if self.locked:
-                refuse(errno.EINVAL)
+                refuse(errno.ENODATA)
             power = name.endswith("_uw")
             self.values[name] = number // _POWER_UNIT_UW * _POWER_UNIT_UW if power else _window(number)
 
@@ -94,7 +94,7 @@ class Rapl:
     def _enable(self, text: str) -> None:
         on = kstrtobool(text)
         if self.locked:
-            refuse(errno.EINVAL)
+            refuse(errno.ENOSYS)
         self.enabled = on
 
     def suspended(self, lost: tuple[str, ...]) -> None:

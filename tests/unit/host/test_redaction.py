@@ -143,3 +143,9 @@ def test_redacting_twice_changes_nothing_more(text, path):
     known = {"name": ["zqtower", "alice"]}
     once = Redactor(known).text(path, f"{text} alice 3c:22:fb:0a:9e:41 {text}")
     assert Redactor(known).text(path, once) == once
+
+
+@pytest.mark.parametrize("text", ["for ALICE", "for alıce", "for alİce"])
+def test_letters_of_other_scripts_are_no_trouble(text):
+    redact(text, name="alice")
+    assert "ALICE" not in redact("for ALICE", name="alice")

@@ -97,7 +97,8 @@ def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mappi
             return text in ("performance", "0")
         return any(mine.isdecimal() or mine == "default" for mine in ours.get(path, ()))
     if name == BOOST and path != GLOBAL_BOOST:
-        return text in ours.get(GLOBAL_BOOST, ())
+        # A restore that was killed half way has put the switch for all back, and each policy's with it.
+        return GLOBAL_BOOST in ours and text in (*ours[GLOBAL_BOOST], original.get(GLOBAL_BOOST))
     return stage_of(path) is Stage.TUNABLE and _governor_was_changed(path, ours=ours, original=original)
 
 

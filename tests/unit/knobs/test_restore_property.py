@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from bench import CPUFREQ, Bench, intel
+from bench import CPUFREQ, Bench, amd, intel
 from fake.faults import Killed
 from fake.machines import MACHINES
 from hypothesis import HealthCheck, given, settings
@@ -102,6 +102,24 @@ def test_killed_anywhere_even_twice(data, before):
         restore_machine(CpufreqBackend(kernel), run_dir=run_dir, files=kernel)
         assert kernel.texts() == start
         assert not (run_dir / "journal.json").exists()
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_killed_between_boost_for_all_and_for_one(writes, tmp_path):
+    """The kernel switches every policy with the machine, also the one that had been switched off by itself."""
+    kernel = amd()
+    kernel.write(f"{CPUFREQ}/policy1/boost", "0")
+    start = kernel.texts()
+    transaction = Transaction(CpufreqBackend(kernel), run_dir=tmp_path, verb="tune", files=kernel)
+    transaction.__enter__()
+    transaction.apply(Setting(boost="0"))
+    transaction._lock.release()
+    kernel.kill("kill_after", writes)
+    with contextlib.suppress(Killed):
+        restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel)
+    kernel.spare()
+    restore_machine(CpufreqBackend(kernel), run_dir=tmp_path, files=kernel)
+    assert kernel.texts() == start
 
 
 @given(data=st.data())

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwtune.cli.options import DryRun, Json, Root, Simulate
+from hwtune.cli.options import Competing, DryRun, Json, Root, Simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hwtune.cli.host import OpenHost
     from hwtune.cli.selftest_document import KnobReceipt, Receipt
@@ -25,6 +25,7 @@ def selftest(
         list[str] | None, typer.Option("--knob", metavar="NAME", help="Only this knob; may be given more than once.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    competing: Competing = None,
     dry_run: DryRun = False,
     simulate: Simulate = None,
     root: Root = None,
@@ -42,11 +43,14 @@ def selftest(
 
     if hardware and simulate is not None:
         raise UsageError("--hardware is this machine, --simulate an imaginary one", hint="give one of them")
-    with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
-        backend = open_knobs(opened)
-        knobs = _chosen(backend, knob)
+    flags = {"tune.competing": competing}
+    with open_host(root=root, dry_run=dry_run, simulate=simulate, flags=flags) as opened:
+        backend = open_knobs(opened, knob or ())
+        knobs = _chosen(backend, knob or ())
+        left = _left_alone(opened, backend, knobs, named=bool(knob)) if hardware or opened.dry else {}
+        knobs = [each for each in knobs if each.name not in left]
         turning = opened.dry or opened.host.simulated or (hardware and (yes or _agreed(opened, len(knobs))))
-        receipt = Receipt.begun(opened, backend, knobs, turning=turning)
+        receipt = Receipt.begun(opened, backend, knobs, left=left, turning=turning)
         ending = None
         if turning:
             if not as_json and opened.host.simulated:
@@ -61,20 +65,46 @@ def selftest(
     _judge(receipt)
 
 
-def _chosen(backend: CpufreqBackend, names: list[str] | None) -> list[Knob]:
-    """The knobs of the machine, or those of them that were named.
+def _chosen(backend: CpufreqBackend, names: Sequence[str]) -> list[Knob]:
+    """The knobs of the machine, or those of them that were named, by name or by the word of an interface.
 
     Raises:
         UsageError: there is none of that name.
         Unsupported: there are none at all.
     """
     from hwtune.domain.errors import UsageError
+    from hwtune.knobs.extra import word_of
 
     space = backend.space
-    for name in names or ():
-        if name not in space.names:
+    for name in names:
+        if not any(name in (knob, word_of(knob)) for knob in space.names):
             raise UsageError(f"unknown knob {name!r}", hint=f"this machine has: {', '.join(space.names)}")
-    return [knob for knob in space.knobs if not names or knob.name in names]
+    return [knob for knob in space.knobs if not names or {knob.name, word_of(knob.name)} & set(names)]
+
+
+def _left_alone(opened: OpenHost, backend: CpufreqBackend, knobs: list[Knob], *, named: bool) -> dict[str, str]:
+    """Knob → why it is not turned: another tuner keeps it, or we have no right to; or it needs one of these.
+
+    Raises:
+        Locked: another tuner is at work, and refused.
+        PermissionDenied: no right to write any of them, or one that was named.
+    """
+    from hwtune.cli.competing import make_way
+    from hwtune.cli.ours import check_writable
+    from hwtune.domain.errors import PermissionDenied
+
+    left = dict.fromkeys(make_way(opened, [knob.name for knob in knobs], measuring=False), "another tuner keeps it")
+    asked = [knob for knob in knobs if knob.name not in left]
+    denied: dict[str, PermissionDenied] = {}
+    for knob in asked:
+        try:
+            check_writable(opened, backend, [knob.name, *(when.knob for when in knob.active_when)])
+        except PermissionDenied as error:
+            denied[knob.name] = error
+    if denied and (named or len(denied) == len(asked)):
+        raise next(iter(denied.values()))
+    needing = {knob.name: f"it needs {when.knob}" for knob in knobs for when in knob.active_when if when.knob in left}
+    return {**needing, **left, **{name: str(error) for name, error in denied.items()}}
 
 
 def _agreed(opened: OpenHost, knobs: int) -> bool:
@@ -120,7 +150,7 @@ def _turn(
             run_dir=host.run_dir,
             verb="selftest",
             files=host.files,
-            state_dir=opened.config.paths.state_dir if opened.live and not opened.dry else None,
+            state_dir=opened.state_dir,
         ),
         snapshot=backend.snapshot,
         now_s=lambda: host.clock.monotonic_ns() / 1e9,

@@ -75,7 +75,8 @@ class KnobPlan(_Part):
 class Receipt(_Part):
     """The whole answer. Where nothing was turned `ran` is false, and `plan` is all there is.
 
-    `results` counts the values by result. `differing` is what is not as it was before the first knob was turned.
+    `left_alone` has the knobs that may not be turned, and why. `results` counts the values by result. `differing` is
+    what is not as it was before the first knob was turned.
     """
 
     schema_version: Literal[1] = 1
@@ -85,16 +86,25 @@ class Receipt(_Part):
     interrupted: bool = False
     restored: bool | None = None
     plan: list[KnobPlan]
+    left_alone: dict[str, str]
     results: dict[str, int] = {}
     knobs: list[KnobReceipt] = []
     differing: list[Difference] = []
     time_s: float = 0.0
 
     @classmethod
-    def begun(cls, opened: OpenHost, backend: CpufreqBackend, knobs: Sequence[Knob], *, turning: bool) -> Receipt:
+    def begun(
+        cls,
+        opened: OpenHost,
+        backend: CpufreqBackend,
+        knobs: Sequence[Knob],
+        *,
+        left: Mapping[str, str],
+        turning: bool,
+    ) -> Receipt:
         """The receipt before anything was turned."""
         plan = [KnobPlan(knob=knob.name, values=list(values_of(knob))) for knob in knobs]
-        return cls(machine=_machine(opened, backend), ran=turning, plan=plan)
+        return cls(machine=_machine(opened, backend), ran=turning, plan=plan, left_alone=dict(left))
 
     def ended(
         self,

@@ -51,4 +51,5 @@ def closing_lines(receipt: Receipt) -> list[str]:
     done = "interrupted" if receipt.interrupted else f"{len(receipt.knobs)} knobs"
     same = "everything is as it was found" if receipt.restored else "NOT everything is as it was found"
     where = " (in memory only)" if receipt.machine.dry_run else ""
-    return [f"{done}{where}: {counts}; {same} ({receipt.time_s:.2f} s)"]
+    left = [f"{knob}: left alone: {why}" for knob, why in receipt.left_alone.items()]
+    return [*left, f"{done}{where}: {counts}; {same} ({receipt.time_s:.2f} s)"]

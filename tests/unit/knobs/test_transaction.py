@@ -151,8 +151,7 @@ def test_a_request_hidden_by_the_firmware_is_taken_back(tmp_path):
     with open_transaction(kernel, tmp_path) as transaction:
         transaction.apply(Setting(min=2_400_000, max=3_600_000))
         kernel.kernel.firmware_limit(2_000_000)
-    for policy in kernel.policies:
-        policy.bios_limit = 3_600_000
+    kernel.kernel.firmware_limit(None)
     assert {policy.limits[0] for policy in kernel.policies} == {2_000_000}
 
 

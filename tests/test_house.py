@@ -70,7 +70,7 @@ def test_what_a_verb_loads_below_the_planner_has_no_torch() -> None:
     assert run(sys.executable, "-c", program).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["quickstart", "test", "check", "venv", "rig", "picture"])
+@pytest.mark.parametrize("name", ["quickstart", "test", "check", "venv", "rig", "picture", "mutation"])
 def test_scripts_can_be_run(name: str) -> None:
     script = ROOT / "scripts" / name
     assert script.stat().st_mode & 0o111

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,6 +96,8 @@ def restore(root: Root = None, as_json: Json = False) -> None:
     with open_host(root=root) as opened:
         host = opened.host
         report = restore_machine(open_knobs(opened), run_dir=host.run_dir, files=host.files)
+        if report is None and opened.live:
+            _check_roots_journal(host.run_dir)
         document = {
             **_head(opened),
             "restored": [] if report is None else list(report.restored),
@@ -100,6 +105,21 @@ def restore(root: Root = None, as_json: Json = False) -> None:
             "offline": [] if report is None else list(report.offline),
         }
         _print(document, as_json, _restore_lines(report))
+
+
+def _check_roots_journal(run_dir: Path) -> None:
+    """Nothing of ours is to be put back; what root has changed is not nothing.
+
+    Raises:
+        PermissionDenied: when there is such a thing.
+    """
+    from hwtune.domain.errors import PermissionDenied
+
+    journal = Path("/run/hwtune/journal.json")
+    if os.geteuid() != 0 and run_dir != journal.parent and journal.exists():
+        raise PermissionDenied(
+            str(journal), "put back what is in", errno=errno.EACCES, hint="root has changed it: `sudo hwtune restore`"
+        )
 
 
 def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:

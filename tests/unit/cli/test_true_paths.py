@@ -71,7 +71,10 @@ def live():
             def text(self, name):
                 return (policy / name).read_text().strip()
 
-            def run(self, *words, prefix=(), mode="rw", units=""):
+            def run(self, *words, **situation):
+                return self.start(sys.executable, "-m", "hwtune", *words, **situation)
+
+            def start(self, *words, prefix=(), mode="rw", units=""):
                 environment = os.environ | {
                     "PYTHONPATH": str(CHECKOUT),
                     "HWTUNE_PATHS_RUN_DIR": str(self.run_dir),
@@ -79,7 +82,7 @@ def live():
                 }
                 environment.pop("DBUS_SYSTEM_BUS_ADDRESS", None)
                 command = ["unshare", "-m", "--propagation", "private", "sh", "-e", "-c", BIND, "sh"]
-                command += [str(policy.parents[1]), mode, units, *prefix, sys.executable, "-m", "hwtune", *words]
+                command += [str(policy.parents[1]), mode, units, *prefix, *words]
                 return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
         yield Live()
@@ -156,3 +159,22 @@ def test_another_tuner_is_refused_ignored_or_given_way_to(live):
     assert live.text("scaling_governor") == "powersave"
     assert live.run("restore", units="tuned.service").returncode == 0
     assert (live.text("scaling_governor"), live.text("scaling_max_freq")) == ("schedutil", "2000000")
+
+
+def test_nobody_may_not_reset_and_is_told_of_what_root_has_changed(live):
+    (live.directory / "scaling_max_freq").write_text("1000000\n")
+    _, hint = refused(live.run("reset", prefix=NOBODY), 4)
+    assert "user 65534 is not root" in hint
+    assert live.run("reset").returncode == 0
+    assert live.text("scaling_max_freq") == "2000000"
+    assert live.run("restore", prefix=NOBODY).stdout == "nothing to restore\n"
+    script = (
+        'HWTUNE_PATHS_RUN_DIR=/run/hwtune "$@" apply max=1.4GHz >/dev/null && exec '
+        + " ".join(NOBODY)
+        + ' "$@" restore'
+    )
+    done = live.start("sh", "-c", script, "sh", sys.executable, "-m", "hwtune")
+    error, hint = refused(done, 4)
+    assert "/run/hwtune/journal.json" in error
+    assert "sudo hwtune restore" in hint
+    assert live.text("scaling_max_freq") == "1400000"

@@ -236,3 +236,27 @@ def test_really_read_only(attribute):
     assert why == f"{attribute.parent} is mounted read-only"
     assert refused(str(attribute)) is None
     assert "read-only" not in why_denied(str(attribute)).why
+
+
+# What a security module does: owner, mode and capabilities allow it, and it is refused.
+LANDLOCK = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+writing_files, no_new_privileges = 1 << 1, 38
+rules = libc.syscall(444, struct.pack("Q", writing_files), ctypes.c_size_t(8), 0)  # landlock_create_ruleset
+libc.prctl(no_new_privileges, 1, 0, 0, 0)
+if rules < 0 or libc.syscall(446, rules, 0):  # landlock_restrict_self
+    raise SystemExit(77)
+"""
+
+
+def test_really_refused_by_a_security_module(tmp_path):
+    attribute = tmp_path / "scaling_max_freq"
+    attribute.write_text("2000000")
+    words = [sys.executable, "-c", LANDLOCK + LOOK, str(attribute)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("no Landlock here")
+    code, _, why = done.stdout.rstrip("\n").split(" ", 2)
+    assert int(code) == errno.EACCES, done.stderr
+    assert "owner, mode and mount let us write it, so a security module or the driver refuses" in why

@@ -19,8 +19,9 @@ from typing import Any
 
 import mfusepy
 
+from fake.calls import Handle
 from fake.control import Server
-from fake.kernel import FakeKernel, Handle
+from fake.kernel import FakeKernel
 from fake.machines import MACHINES
 
 _PAGE = 4096

@@ -24,20 +24,9 @@ from hwtune.domain.errors import HostError, PermissionDenied, UsageError
 
 TREES = Path(__file__).resolve().parents[2] / "trees"
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "trees"
-# What depends on whether the machine is running, and on who asks.
-ELSEWHERE = (
-    "competing",
-    "competing_unseen",
-    "counters",
-    "permissions",
-    "denied",
-    "hint",
-    "why",
-    "name",
-    "live",
-    "simulated",
-)
-RUNNING = ("physical_cores", "memory_bytes")
+# What a machine says of itself, whether it runs or not; what to do about a "no" depends on where one stands.
+ITSELF = ("cpufreq", "energy", "pressure", "temperature", "idle")
+OF_ITS_KIND = ("cpu", "kernel", "virtual", "online_cpus")
 
 app = typer.Typer()
 app.command()(capture)
@@ -57,13 +46,11 @@ def run(*words, status=0):
 
 def said(*machine, status=0):
     """What the probe says of the machine itself."""
-
-    def only(part):
-        if isinstance(part, dict):
-            return {key: only(value) for key, value in part.items() if key not in (*ELSEWHERE, *RUNNING)}
-        return [only(each) for each in part] if isinstance(part, list) else part
-
-    return only(json.loads(run("probe", "--json", *machine, status=status)))
+    document = json.loads(run("probe", "--json", *machine, status=status))
+    itself = {part: document[part] for part in ITSELF}
+    for part in itself.values():
+        del part["why"], part["hint"]
+    return {**itself, "machine": {key: document["machine"][key] for key in OF_ITS_KIND}}
 
 
 @pytest.fixture

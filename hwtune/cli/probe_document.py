@@ -129,6 +129,17 @@ class Permission(Finding):
     path: str
 
 
+class Credentials(_Part):
+    """Who we are to the kernel on the running machine, as far as it decides about what we do."""
+
+    uid: int | None
+    capabilities: list[str]
+    user_namespace: bool
+    container: bool
+    security: str | None
+    lockdown: str | None
+
+
 class Competitor(_Part):
     """Another program that sets the same knobs: what it runs as, what it writes, which knobs here are among that."""
 
@@ -143,7 +154,7 @@ class Competitor(_Part):
 
 
 class ProbeDocument(_Part):
-    """The whole answer. `competing` is None for a machine that is not the running one.
+    """The whole answer. `credentials` and `competing` are None for a machine that is not the running one.
 
     `competing_unseen` says why D-Bus could not be asked for other tuners, None when it was.
     """
@@ -156,6 +167,7 @@ class ProbeDocument(_Part):
     pressure: Pressure
     temperature: Temperature
     idle: Idle
+    credentials: Credentials | None
     permissions: list[Permission]
     competing: list[Competitor] | None
     competing_unseen: str | None

@@ -10,6 +10,7 @@ from hwtune.cli.probe_cpufreq import find_cpufreq
 from hwtune.cli.probe_document import (
     Competitor,
     Counters,
+    Credentials,
     Energy,
     Idle,
     Machine,
@@ -24,6 +25,7 @@ from hwtune.host.bus import system_bus
 from hwtune.host.denial import refused, why_denied
 from hwtune.host.fs import HostFS
 from hwtune.host.perf_event import LinuxCounters, NoCounters
+from hwtune.host.rights import CAPABILITIES, read_rights
 from hwtune.knobs.attributes import BOOST, EPP, GLOBAL_BOOST, GOVERNOR, MAX, NO_TURBO
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.policies import Policy, parse_cpus
@@ -54,6 +56,7 @@ def probe_machine(opened: OpenHost) -> ProbeDocument:
         pressure=_pressure(sample, machine),
         temperature=_temperature(sample, machine),
         idle=_idle(sample, machine),
+        credentials=_credentials(host.files) if opened.live else None,
         permissions=_permissions(opened, backend.policies),
         competing=None if rivals is None else [_competitor(rival, names) for rival in rivals],
         competing_unseen=None if bus is None else bus.why,
@@ -161,6 +164,19 @@ def _idle(sample: Sample, machine: Machine) -> Idle:
     )
     why = "no idle state in /sys/devices/system/cpu/cpu*/cpuidle"
     return Idle(available=False, why=why, hint=hint, states=[])
+
+
+def _credentials(files: HostFS) -> Credentials:
+    rights = read_rights(files)
+    who = rights.credentials
+    return Credentials(
+        uid=None if who is None else who.uid,
+        capabilities=[] if who is None else [name for name, number in CAPABILITIES.items() if who.has(number)],
+        user_namespace=rights.inside_user_namespace,
+        container=rights.container,
+        security=rights.security,
+        lockdown=rights.lockdown,
+    )
 
 
 def _permissions(opened: OpenHost, policies: tuple[Policy, ...]) -> list[Permission]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from hwtune.cli.probe_document import ClusterEntry, Finding, KnobEntry, Machine, PolicyEntry, ProbeDocument
+from hwtune.cli.probe_document import ClusterEntry, Credentials, Finding, KnobEntry, Machine, PolicyEntry, ProbeDocument
 
 _WIDTH = 13  # of the first column
 
@@ -27,6 +27,8 @@ def _lines(document: ProbeDocument) -> Iterator[str]:
     temps = ", ".join(f"{zone} {temp_c:.1f} °C" for zone, temp_c in document.temperature.temp_c.items())
     yield from _finding("temperature", temps or "none", document.temperature)
     yield from _finding("idle states", ", ".join(document.idle.states) or "none", document.idle)
+    if document.credentials is not None:
+        yield _line("rights", _rights(document.credentials))
     for index, permission in enumerate(document.permissions):
         said = f"{'may' if permission.available else 'may NOT'} {permission.what}"
         before = document.permissions[index - 1] if index else None
@@ -35,6 +37,18 @@ def _lines(document: ProbeDocument) -> Iterator[str]:
         else:
             yield from _finding("" if index else "permissions", said, permission)
     yield from _competing(document)
+
+
+def _rights(who: Credentials) -> str:
+    user = "user not known" if who.uid is None else "root" if who.uid == 0 else f"user {who.uid}"
+    capabilities = " ".join(who.capabilities) or "no capability that helps"
+    places = [
+        "in a user namespace" if who.user_namespace else "",
+        "in a container" if who.container else "",
+        who.security or "",
+        f"kernel locked down ({who.lockdown})" if who.lockdown else "",
+    ]
+    return ", ".join(filter(None, (user, capabilities, *places)))
 
 
 def _competing(document: ProbeDocument) -> Iterator[str]:

@@ -124,18 +124,14 @@ def _no_right(who: Credentials, file: FileMode, rights: Rights, *, write: bool) 
 
 
 def _security_module(verb: str, rights: Rights) -> Denial:
-    us = f" ({rights.label})" if rights.label else ""
-    if rights.selinux_enforcing:
-        return Denial(
-            why=f"owner and mode allow it, but SELinux is enforcing{us}",
-            hint="`ausearch -m avc -ts recent` shows the denial, `audit2allow -a` the rule that is missing",
+    if rights.security is not None:
+        hint = (
+            "`ausearch -m avc -ts recent` shows the denial, `audit2allow -a` the rule that is missing"
+            if rights.selinux_enforcing
+            else "`journalctl -k | grep apparmor` shows the denial; `aa-complain` on the profile lets it through, "
+            "in a container --security-opt apparmor=unconfined"
         )
-    if rights.label is not None and rights.label.endswith("(enforce)"):
-        return Denial(
-            why=f"owner and mode allow it, but AppArmor enforces a profile{us}",
-            hint="`journalctl -k | grep apparmor` shows the denial; `aa-complain` on the profile lets it through, "
-            "in a container --security-opt apparmor=unconfined",
-        )
+        return Denial(why=f"owner and mode allow it, but {rights.security}", hint=hint)
     modules = f" (there are: {', '.join(rights.modules)})" if rights.modules else ""
     return Denial(
         why=f"owner, mode and mount let us {verb} it, so a security module or the driver refuses{modules}",

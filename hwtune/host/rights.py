@@ -14,6 +14,13 @@ from hwtune.host.fs import HostFS
 
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
+# Of include/uapi/linux/capability.h those that decide about anything we do.
+CAPABILITIES = {
+    "CAP_DAC_OVERRIDE": CAP_DAC_OVERRIDE,
+    "CAP_DAC_READ_SEARCH": CAP_DAC_READ_SEARCH,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_PERFMON": 38,
+}
 _STATUS = "/proc/self/status"
 _UID_MAP = "/proc/self/uid_map"
 _MOUNTS = "/proc/self/mountinfo"
@@ -69,6 +76,15 @@ class Rights:
     label: str | None = None
     lockdown: str | None = None
     container: bool = False
+
+    @property
+    def security(self) -> str | None:
+        """The security module that restricts us for all that is known, with what it calls us; None for none."""
+        if self.selinux_enforcing:
+            return f"SELinux is enforcing ({self.label})" if self.label else "SELinux is enforcing"
+        if self.label is not None and self.label.endswith("(enforce)"):
+            return f"AppArmor enforces a profile ({self.label})"
+        return None
 
 
 def parse_credentials(text: str) -> Credentials | None:

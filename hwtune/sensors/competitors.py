@@ -48,7 +48,8 @@ class CompetingTuner:
         ours = self.unit in self.tuner.units or (self.unit is not None and not self.tuner.units)
         if self.unit is not None and self.unit.endswith(".service") and ours:
             # Stopping is not enough where D-Bus would start it again.
-            how = f"`systemctl {'mask --runtime --now' if self.tuner.activated else 'stop'} {self.unit}`"
+            verb = "mask --runtime --now" if self.tuner.activated else "stop"
+            how = f"`systemctl {'--user ' if self.tuner.of_user else ''}{verb} {self.unit}`"
         elif self.pid is not None:
             how = f"`kill {self.pid}`" + (f" (it belongs to {self.unit})" if self.unit is not None else "")
         else:

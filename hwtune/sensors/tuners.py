@@ -24,6 +24,7 @@ class Tuner:
         knobs: keys of ours that it sets.
         besides: what else it writes that moves speed or power, in the kernel's words.
         state: a file that is there while it is at work, for a program that leaves no process.
+        of_user: whether its unit is one of the user's systemd.
         activated: whether D-Bus starts it again when anybody asks for it.
         warn_only: whether it may go on beside us: it guards the hardware, or writes only on somebody's request.
         why: what is to be known before it is stopped.
@@ -37,6 +38,7 @@ class Tuner:
     argument: tuple[str, ...] = ()
     bus_names: tuple[str, ...] = ()
     state: str | None = None
+    of_user: bool = False
     activated: bool = False
     warn_only: bool = False
     why: str = ""
@@ -161,6 +163,7 @@ TUNERS = (
         name="gamemode",
         programs=("gamemoded",),
         units=("gamemoded.service",),
+        of_user=True,
         knobs=("governor",),
         besides=("platform_profile",),
         warn_only=True,

@@ -126,6 +126,10 @@ def test_how_to_stop_follows_where_it_runs(machine):
     assert "`kill 7`" in machine.found()[0].stop
     machine.process(7, *words, cgroup="0::/system.slice/auto-cpufreq.service")
     assert "`systemctl stop auto-cpufreq.service`" in machine.found()[0].stop
+    machine.process(
+        9, "/usr/bin/gamemoded", cgroup="0::/user.slice/user-1.slice/user@1.service/app.slice/gamemoded.service"
+    )
+    assert "`systemctl --user stop gamemoded.service`; it writes while a game runs" in machine.found()[1].stop
     # D-Bus would start this one again.
     machine.process(
         8, "/usr/libexec/power-profiles-daemon", cgroup="1:name=systemd:/system.slice/power-profiles-daemon.service"

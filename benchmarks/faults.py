@@ -16,7 +16,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -32,12 +32,22 @@ from fake.machines import MACHINES  # noqa: E402
 from hwtune.knobs.restore import RestoreReport  # noqa: E402
 
 
-def campaign(n: int, seed: int, machines: Sequence[str]) -> list[Case]:
+@contextmanager
+def emptied() -> Iterator[None]:
+    """Putting back is an empty function."""
+    with (
+        patch("hwtune.knobs.restore.put_back", lambda *_args, **_more: RestoreReport()),
+        patch("hwtune.knobs.transaction.put_back", lambda *_args, **_more: RestoreReport()),
+    ):
+        yield
+
+
+def campaign(n: int, seed: int, machines: Sequence[str], *, without_restore: bool = False) -> list[Case]:
     """The first `n` cases of a seed in which the fault happens."""
     cases: list[Case] = []
     number = 0
     while len(cases) < n:
-        case = play(seed, number, machines)
+        case = play(seed, number, machines, emptied if without_restore else nullcontext)
         number += 1
         if case is not None:
             cases.append(case)
@@ -64,16 +74,6 @@ def summary(cases: Sequence[Case]) -> dict[str, object]:
     }
 
 
-@contextmanager
-def emptied() -> Iterator[None]:
-    """Putting back is an empty function."""
-    with (
-        patch("hwtune.knobs.restore.put_back", lambda *_args, **_more: RestoreReport()),
-        patch("hwtune.knobs.transaction.put_back", lambda *_args, **_more: RestoreReport()),
-    ):
-        yield
-
-
 def main() -> None:
     """Run it and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -85,11 +85,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     machines = options.machine or sorted(MACHINES)
-    if options.without_restore:
-        with emptied():
-            cases = campaign(options.n, options.seed, machines)
-    else:
-        cases = campaign(options.n, options.seed, machines)
+    cases = campaign(options.n, options.seed, machines, without_restore=options.without_restore)
     found = summary(cases)
     if options.show:
         for case in cases:

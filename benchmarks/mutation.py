@@ -86,7 +86,7 @@ MUTANTS = tuple(
         ("the kernel may answer anything", "ownership.py", "accepts", "return True"),
         ("nothing is claimed ahead", "claims.py", "claimed", "return journal"),
         ("nothing is noted behind", "claims.py", "written", "return ahead"),
-        ("nothing is ever let go", "claims.py", "without", "return journal"),
+        ("nothing is ever let go", "claims.py", "handed_over", "return journal"),
         ("no journal is saved", "journal.py", "save", "pass"),
         ("no journal is removed", "journal.py", "remove", "pass"),
         ("every digest fits", "journal.py", "_digest", "return ''"),

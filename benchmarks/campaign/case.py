@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -29,6 +30,7 @@ class Case:
         lost: see `judge.Verdict`.
         yielded: see `judge.Verdict`.
         restore_s: the longest time that putting back took, with the waiting it asked for.
+        waited_s: that waiting alone.
     """
 
     number: int
@@ -37,6 +39,7 @@ class Case:
     lost: tuple[str, ...]
     yielded: bool
     restore_s: float
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +52,20 @@ class _Scene:
     steps: tuple[Setting, ...]
 
 
-def play(seed: int, number: int, machines: Sequence[str]) -> Case | None:
-    """One case; None when its machine has no knobs, or its fault did not happen."""
+def play(
+    seed: int,
+    number: int,
+    machines: Sequence[str],
+    under: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Case | None:
+    """One case; None when its machine has no knobs, or its fault did not happen.
+
+    Args:
+        seed: of the campaign.
+        number: of the case.
+        machines: taken in turn.
+        under: holds while the case is run with its fault.
+    """
     rng = Random(f"{seed}/{number}")
     scene = _scene(rng, machines[number % len(machines)])
     if scene is None:
@@ -64,7 +79,8 @@ def play(seed: int, number: int, machines: Sequence[str]) -> Case | None:
         run = Run(world, keep=scene.keep, on_foreign=scene.on_foreign)
         run.steps = scene.steps
         happened = KINDS[kind](rng, run, length)
-        lost = _through(run)
+        with under():
+            lost = _through(run)
         if not happened():
             return None
         verdict = at_the_end(run)
@@ -75,6 +91,7 @@ def play(seed: int, number: int, machines: Sequence[str]) -> Case | None:
             lost=(*lost, *verdict.lost),
             yielded=verdict.yielded,
             restore_s=run.restore_s,
+            waited_s=run.waited_s,
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fake.faults import Killed
 
 from campaign.draw import Moment
-from campaign.world import World, timed
+from campaign.world import World
 from hwtune.domain.errors import HwtuneError
 from hwtune.domain.knob import Setting
 from hwtune.knobs.attributes import knob_of
@@ -45,7 +46,7 @@ class Run:
         """What is no error of ours: a traceback."""
         self.told_apart: dict[str, str | None] = {}
         """Path → what somebody else set after hwtune's last write, and hwtune had never seen there."""
-        self.restore_s = 0.0
+        self.restore_s = self.waited_s = 0.0
         self.afterwards: Callable[[], object] = lambda: None
         """What happens between the run and the first restore."""
         self.repair: Callable[[], object] = lambda: None
@@ -120,7 +121,13 @@ class Run:
             self.reports.append(report)
 
     def _timed(self, work: Callable[[], None]) -> None:
-        self.restore_s = max(self.restore_s, timed(self.world, work))
+        waited_s, began = self.world.waited_s, time.perf_counter()
+        try:
+            work()
+        finally:
+            waited_s = self.world.waited_s - waited_s
+            self.restore_s = max(self.restore_s, time.perf_counter() - began + waited_s)
+            self.waited_s = max(self.waited_s, waited_s)
 
     def said(self, path: str) -> bool:
         """Whether anybody was told about a file: in a report, in the log, or by an error."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -165,10 +164,3 @@ def scratch() -> Iterator[Path]:
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="hwtune-faults-", dir=shared if shared.is_dir() else None) as name:
         yield Path(name)
-
-
-def timed(world: World, work: Callable[[], object]) -> float:
-    """How long a piece of work takes with the waiting it asks for, in s."""
-    waited_s, began = world.waited_s, time.perf_counter()
-    work()
-    return time.perf_counter() - began + world.waited_s - waited_s

@@ -51,11 +51,11 @@ def make_way(opened: OpenHost, names: Collection[str], *, measuring: bool) -> fr
             _say(f"warning: {_what(tuner, knobs)}, and may undo what is set here")
     if policy != "yield":
         return frozenset()
-    for tuner, knobs in rivals:
-        _say(f"{tuner.who} keeps {', '.join(knobs)}" if knobs else f"warning: {_what(tuner, knobs)}")
     left = frozenset(name for _, knobs in rivals for name in knobs)
     if left and left >= set(names):
         raise _locked(rivals, f"nothing is left to turn: {'; '.join(tuner.stop for tuner, _ in rivals)}")
+    for tuner, knobs in rivals:
+        _say(f"{tuner.who} keeps {', '.join(knobs)}" if knobs else f"warning: {_what(tuner, knobs)}")
     return left
 
 

@@ -47,7 +47,7 @@ def probe_machine(opened: OpenHost) -> ProbeDocument:
     cpufreq = find_cpufreq(backend, machine, sample)
     bus = system_bus() if opened.live else None
     rivals = None if bus is None else competing_tuners(host.files, bus)
-    names = [knob.name for knob in cpufreq.knobs]
+    names = [knob.name for knob in (*cpufreq.knobs, *cpufreq.off_by_default)]
     return ProbeDocument(
         machine=machine,
         cpufreq=cpufreq,

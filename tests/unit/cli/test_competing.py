@@ -98,10 +98,11 @@ def test_yielded_knobs_are_left_out_and_said(machine, capsys):
     ]
 
 
-def test_nothing_left_to_turn_is_a_refusal(machine):
+def test_nothing_left_to_turn_is_a_refusal(machine, capsys):
     machine.unit("tuned")
     with pytest.raises(Locked, match="tuned"):
         make_way(machine.open("yield"), ("governor", "epp"), measuring=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_ignored_and_said(machine, capsys):

@@ -173,21 +173,26 @@ def test_whoever_else_answers_to_the_slider(machine):
     assert machine.found(ourselves) == ()
 
 
-def test_which_knobs_collide(machine):
-    machine.process(7, "/usr/libexec/power-profiles-daemon")
+@pytest.mark.parametrize(
+    ("program", "knobs"),
+    [
+        ("power-profiles-daemon", "policy0.governor policy4.epp boost ondemand.up_threshold"),
+        ("thermald", "policy4.max boost package-0.powercap.long_term perf_pct.max"),
+        (
+            "tuned",
+            "policy0.governor policy4.epp boost ondemand.up_threshold "
+            "package_0_die_1.uncore.max cpu4.pm_qos.resume_latency_us perf_pct.max",
+        ),
+    ],
+)
+def test_which_knobs_collide(machine, program, knobs):
+    machine.process(7, f"/usr/sbin/{program}")
     (found,) = machine.found()
-    names = [
-        "policy0.governor",
-        "policy4.max",
-        "policy4.epp",
-        "boost",
-        "ondemand.up_threshold",
-        "max",
-        "package-0.powercap.long_term",
-    ]
-    assert found.collides(names) == ("policy0.governor", "policy4.epp", "boost", "ondemand.up_threshold")
-    machine.process(7, "/usr/sbin/thermald")
-    assert machine.found()[0].collides(names) == ("policy4.max", "boost", "max", "package-0.powercap.long_term")
+    names = (
+        "policy0.governor policy4.max policy4.epp boost ondemand.up_threshold package-0.powercap.long_term "
+        "package_0_die_1.uncore.max cpu4.pm_qos.resume_latency_us perf_pct.max cpuidle.C6"
+    )
+    assert found.collides(names.split()) == tuple(knobs.split())
 
 
 def test_every_tuner_has_a_trace_and_a_name_of_its_own():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def capture(
     out: Annotated[
-        Path, typer.Argument(metavar="[OUT.tar.gz]", help="The archive to write, - for standard output.")
+        Path, typer.Argument(metavar="OUT.tar.gz", help="The archive to write, - for standard output.")
     ] = Path("hwtune-capture.tar.gz"),
     force: Annotated[bool, typer.Option("--force", help="Replace the archive when it is there.")] = False,
     root: Root = None,

@@ -33,8 +33,7 @@ def selftest(
 ) -> None:
     """Turn every knob through its legal values and back, read each back, and compare everything with the start.
 
-    Without --hardware it says what it would do. Exit status 6 when something read back unexplained, or is not as it
-    was found.
+    Without --hardware it says what it would do. Exit status 6 when something read back unexplained or was not put back.
     """
     from hwtune.cli.host import open_host, open_knobs
     from hwtune.cli.selftest_document import Receipt

@@ -54,7 +54,7 @@ def apply(
         setting = parse_assignments(assignments, backend)
         left = make_way(opened, setting, measuring=False)
         setting = setting.only({name for name in setting if name not in left})
-        check_writable(opened, backend, setting)
+        check_writable(opened, backend, dict.fromkeys(write.knob for write in backend.plan(setting)))
         before = backend.snapshot()
         host = opened.host
         with Transaction(
@@ -248,7 +248,14 @@ def _outcome_lines(
             if change["now"] != change["wanted"]
         ]
         return lines or ["nothing would change"]
-    return [f"{outcome}{_unit(space, outcome.knob)}" for outcome in outcomes] or ["nothing to change"]
+    return [_outcome_line(space, outcome) for outcome in outcomes] or ["nothing to change"]
+
+
+def _outcome_line(space: KnobSpace, outcome: Outcome) -> str:
+    unit = _unit(space, outcome.knob)
+    if outcome.result == "already":
+        return f"{outcome.knob} = {outcome.effective}{unit} already"
+    return f"{outcome}{unit}" if outcome.result in {"applied", "clamped"} else str(outcome)
 
 
 def _knob_line(space: KnobSpace, name: str, value: object) -> str:

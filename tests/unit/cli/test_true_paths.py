@@ -105,6 +105,8 @@ def test_without_rights_nothing_begins(live):
     assert "user 65534 is not root" in hint
     assert not live.run_dir.exists()
     assert live.text("scaling_max_freq") == "2000000"
+    # What is so already needs no right.
+    assert live.run("apply", "max=2GHz", prefix=NOBODY).stdout == "max = 2000000 kHz already\n"
 
 
 def test_with_the_capability_nobody_may(live):

@@ -53,7 +53,7 @@ def at_the_end(run: Run) -> Verdict:
                 lost.append(f"{path}: somebody's {world.theirs[path][-1]!r} was overwritten with {now!r}")
             continue
         if now == twin.get(path) or now in world.theirs.get(path, ()):
-            if path in written & world.edited and not run.said(path):
+            if now is not None and path in written & world.edited and not run.said(path):
                 lost.append(f"{path}: {_change(run, path, now)} was left without a word")
             yielded = yielded or path in world.theirs or path in written
     if world.journal.exists() and not world.void:

@@ -94,6 +94,7 @@ class _Restoring:
     ) -> None:
         self._backend = backend
         self._original = original
+        self._ours = ours
         self._limits_of = {directory_of(path) for path in ours if stage_of(path) is Stage.LIMIT}
         self._mine: set[str] = set()
         self._foreign: dict[str, str] = {}
@@ -175,6 +176,8 @@ class _Restoring:
                 continue
             if now is None or now in (wanted, write.value):
                 self._failed.pop(write.path, None)
+                if now is None and write.path in self._ours and write.stage is not Stage.TUNABLE:
+                    self._offline.add(write.path)  # went in the middle
                 continue
             exact = False
             if not self._backend.accepts(write.path, write.value, now):
@@ -263,7 +266,7 @@ def _rest_of(journal: Journal, paths: set[str]) -> Journal | None:
     """
     if not paths:
         return None
-    directories = {directory_of(path) for path in paths}
+    directories = {place for path in paths for place in (directory_of(path), policy_of(path))}
     governors = {journal.original.get(f"{directory}/{GOVERNOR}") for directory in directories}
     whole = any(policy_of(path) is None for path in paths)
 

@@ -172,3 +172,28 @@ def test_a_request_that_turbo_lets_through_is_ours(tmp_path: Path) -> None:
     assert kernel.read(f"{P0}/scaling_max_freq") == "3400000\n"
     restored(kernel, tmp_path)
     assert kernel.state() == start
+
+
+def test_a_tunable_that_could_not_be_put_back_is_known_to_be_ours_by_its_governor(tmp_path: Path) -> None:
+    """Where every policy has tunables of its own, and only the governor was ever written."""
+    kernel = MACHINES["cpufreq_dt_biglittle"]()
+    kernel.somebody(f"{P0}/ondemand/io_is_busy", "1")
+    start = kernel.state()
+    with pytest.raises(RestoreError), stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"policy0.governor": "powersave"}))
+        kernel.faults.append(Fault(pattern="*/io_is_busy", errno=errno.EBUSY, times=2))
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_what_goes_in_the_middle_of_putting_back_waits(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(boost="0", governor="powersave"))
+        gone = Fault(pattern="*/boost", operation="read", errno=errno.ENODEV, times=None)
+        kernel.faults.append(Fault(pattern="*/scaling_governor", action=lambda kernel: kernel.faults.append(gone)))
+        assert transaction.restore().offline == (f"{CPUFREQ}/boost",)
+        kernel.faults.clear()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start

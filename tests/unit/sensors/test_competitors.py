@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwtune.host import bus
 from hwtune.host.bus import Bus, Owner, parse_owners, system_bus
 from hwtune.host.fs import LinuxFS
 from hwtune.sensors.competitors import competing_tuners
@@ -270,6 +271,11 @@ def test_a_bus_that_does_not_answer_is_said(busctl, script, why):
     bus = busctl(script)
     assert bus.owners == {}
     assert why in bus.why
+
+
+def test_a_bus_that_is_stuck_is_not_waited_for(busctl, monkeypatch):
+    monkeypatch.setattr(bus, "_PATIENCE_S", 0.1)
+    assert "did not answer" in busctl("import time; time.sleep(3600)").why
 
 
 def test_without_busctl_or_a_bus():

@@ -95,12 +95,15 @@ def parse_cpus(text: str) -> tuple[int, ...]:
 
 
 def read_policies(files: HostFS) -> tuple[Policy, ...]:
-    """Every policy of the machine, by number; empty where there is no cpufreq."""
+    """Every policy of the machine, by number; empty where there is no cpufreq.
+
+    A capture may hold the directories of policies without their files, which are below `cpuN/cpufreq` then.
+    """
     cores = _cores(files)
     directories = files.glob(f"{CPUFREQ}/policy[0-9]*")
-    if directories:
-        found = [_read(files, directory, _number_in(directory, "policy"), cores) for directory in directories]
-        return tuple(sorted((policy for policy in found if policy is not None), key=lambda policy: policy.number))
+    read = [_read(files, directory, _number_in(directory, "policy"), cores) for directory in directories]
+    if found := [policy for policy in read if policy is not None]:
+        return tuple(sorted(found, key=lambda policy: policy.number))
     return _read_old_layout(files, cores)
 
 

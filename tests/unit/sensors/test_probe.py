@@ -86,6 +86,16 @@ def test_phone_with_the_old_layout():
     assert "sfp" in doc.energy.why
 
 
+def test_directories_of_policies_without_their_files(tmp_path):
+    root = copy_of("phone", tmp_path)
+    _, told = document(root)
+    for number in (0, 4):
+        (root / CPUFREQ / f"policy{number}/stats").mkdir(parents=True)
+    status, doc = document(root)
+    assert status == 0
+    assert doc == told
+
+
 def test_without_cpufreq_everything_else_is_told_and_the_status_is_3():
     status, doc = document(TREES / "no-cpufreq")
     assert status == 3

@@ -34,7 +34,7 @@ def packed(file: Path, *members) -> Path:
     return file
 
 
-def test_written_and_read_back(tmp_path):
+def test_written_and_read_back(tmp_path, monkeypatch):
     members = (
         Member(path="/sys/devices/b", text="two\nlines"),
         Member(path="/sys/class/x/device", target="/sys/devices"),
@@ -54,6 +54,7 @@ def test_written_and_read_back(tmp_path):
     assert files.read("/proc/empty") == ""
     assert files.link_target("/sys/class/x/device") == "/sys/devices"
     again = io.BytesIO()
+    monkeypatch.setattr("time.time", lambda: 86400.0)
     write_archive(again, reversed(members))
     assert again.getvalue() == file.read_bytes(), "the order and the hour change nothing"
 

@@ -164,6 +164,20 @@ def test_what_is_not_text_is_left_out(tmp_path):
     assert reopened(tmp_path, content).read(f"{CPU}/cpu0/ok") == "1"
 
 
+def test_attributes_that_identify_a_device_are_left_out(tmp_path):
+    """Whatever they say: a serial number of four digits could not be told from a number."""
+    meter, supply = "/sys/class/hwmon/hwmon0", "/sys/class/power_supply/BAT0"
+    files = of_texts(
+        **{f"{meter}/power1_average": "1", f"{meter}/power1_serial_number": "4711", f"{supply}/serial_number": " 4711"}
+    )
+    manifest, content = take(files)
+    assert b"4711" not in gzip.decompress(content)
+    assert manifest.left_out == dict.fromkeys(
+        [f"{meter}/power1_serial_number", f"{supply}/serial_number"], "identifies a device"
+    )
+    assert reopened(tmp_path, content).read(f"{meter}/power1_average") == "1"
+
+
 def test_more_than_a_machine_has_is_refused(monkeypatch):
     files = of_texts(**{f"{CPU}/cpu{number}/x": "y" * 600 for number in range(9)})
     assert take(files)

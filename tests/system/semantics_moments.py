@@ -143,6 +143,42 @@ def the_first_cpu_stays(machine: Machine) -> None:
     assert machine.read(f"{CPU}/cpu1/online") == "1\n"
 
 
+def what_an_offline_cpu_keeps(machine: Machine) -> None:
+    here = f"{CPU}/cpu1"
+    assert {"cpufreq", "topology"} <= set(machine.listdir(here))
+    machine.hotplug(1, False)
+    assert "topology" not in machine.listdir(here)
+    assert "cpufreq" in machine.listdir(here)
+    assert machine.read(f"{CPU}/offline") == "1\n"
+    machine.hotplug(1, True)
+    assert "topology" in machine.listdir(here)
+    assert machine.read(f"{CPU}/online") == "0-1\n"
+
+
+def the_switch_of_a_cpu(machine: Machine) -> None:
+    path = f"{CPU}/cpu1/online"
+    for text in ("x", "2", "-1"):
+        refused(lambda text=text: machine.write(path, text), errno.EINVAL)
+    for text in ("1", "n", "off", "0", "on\n"):
+        machine.write(path, text)
+        expect(machine, path, "1" if text[:2] == "on" or text == "1" else "0")
+
+
+def resume_latency(machine: Machine) -> None:
+    path = f"{CPU}/cpu1/power/pm_qos_resume_latency_us"
+    assert machine.read(path) == "0\n"
+    for text, shown in (("20", "20"), ("n/a", "n/a"), ("0x10", "16"), ("n/a\n", "n/a"), ("2147483646", "2147483646")):
+        machine.write(path, text)
+        assert machine.read(path) == f"{shown}\n"
+    for text in ("-1", "2147483647", "none", "5 us", "99999999999"):
+        refused(lambda text=text: machine.write(path, text), errno.EINVAL)
+    machine.write(path, "30")
+    machine.hotplug(1, False)
+    machine.hotplug(1, True)
+    assert machine.read(path) == "30\n"
+    machine.write(path, "0")
+
+
 # --- the firmware's limit -----------------------------------------------------------------------------------------
 
 
@@ -175,5 +211,8 @@ CHECKS: tuple[Callable[[Machine], None], ...] = (
     hotplug_takes_tunables_that_nobody_else_uses,
     requests_survive_hotplug,
     the_first_cpu_stays,
+    what_an_offline_cpu_keeps,
+    the_switch_of_a_cpu,
+    resume_latency,
     a_firmware_limit_clamps_while_it_lasts,
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hwtune.domain.errors import HostError
 from hwtune.domain.knob import KnobSpace, RangeKnob
 from hwtune.knobs.attributes import MAX
 from hwtune.knobs.policies import Policy
@@ -31,7 +32,7 @@ class Machine(Protocol):
         """All knobs."""
 
     def read(self, path: str) -> str | None:
-        """The text now."""
+        """The text now; raises TransientError for an offline policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,10 @@ class LimitCheck:
         return tuple(found.values())
 
     def _limit_khz(self, policy: Policy) -> int | None:
-        text = self._machine.read(policy.path(MAX))
+        try:
+            text = self._machine.read(policy.path(MAX))
+        except HostError:
+            return None  # its CPUs have gone meanwhile
         return int(text) if text is not None and text.isdecimal() else None
 
 

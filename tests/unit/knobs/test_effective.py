@@ -53,6 +53,16 @@ def test_what_was_idle_says_nothing_and_a_limit_that_is_obeyed_is_not_reported()
     assert check(kernel, {f"{CPUFREQ}/policy0": 1_200_000, f"{CPUFREQ}/policy1": 3_600_000}).end() == ()
 
 
+def test_a_policy_that_went_offline_after_it_was_busy_says_nothing() -> None:
+    kernel = acpi()
+    for policy in ("policy0", "policy1"):
+        kernel.write(f"{CPUFREQ}/{policy}/scaling_max_freq", "1200000")
+    checking = check(kernel, {f"{CPUFREQ}/policy0": 3_600_000, f"{CPUFREQ}/policy1": 3_600_000})
+    kernel.plug(1, False)
+    (found,) = checking.end()
+    assert (found.knob, found.measured_khz) == ("max", 3_600_000)
+
+
 def test_each_cluster_has_its_own_limit() -> None:
     kernel = biglittle()
     big = kernel.policies[-1]

@@ -1,7 +1,4 @@
-"""Suspend to RAM for real: firmware, resume vector, CPUs that go and come; what was set, and what is put back after it.
-
-This kernel's acpi-cpufreq forgets nothing in its sleep; drivers that do are the fake kernel's.
-"""
+"""Suspend to RAM for real: firmware, resume vector, CPUs that go and come; what was set, and what is put back."""
 
 from __future__ import annotations
 
@@ -36,13 +33,13 @@ def sleep(rig: Rig) -> None:
     """It has slept, and everything is there again."""
     count = int(rig.read("/sys/power/suspend_stats/success"))
     rig.suspend()
-    assert int(rig.read("/sys/power/suspend_stats/success")) == count + 1
+    assert int(rig.read("/sys/power/suspend_stats/success")) > count
     assert rig.read("/sys/devices/system/cpu/online") == "0-1\n"
 
 
 def test_what_is_kept_is_there_after_a_sleep_and_can_be_put_back(sleeper: Rig) -> None:
     before = sleeper.cpufreq()
-    words = ["governor=ondemand", "policy1.governor=performance", "max=2.4GHz", "ondemand.up_threshold=60"]
+    words = ["governor=ondemand", "policy0.governor=performance", "max=2.4GHz", "ondemand.up_threshold=60"]
     hwtune(sleeper, "apply", *words)
     applied = sleeper.cpufreq()
     sleep(sleeper)
@@ -60,13 +57,20 @@ def test_what_is_kept_is_there_after_a_sleep_and_can_be_put_back(sleeper: Rig) -
 
 def test_a_tuner_that_is_asleep_for_a_while_goes_on_and_puts_everything_back(sleeper: Rig) -> None:
     before = sleeper.cpufreq()
-    tuning = HeldTuning(sleeper, ["--knobs", "governor,max", "--budget", "4"])
-    tuning.until(lambda: sleeper.cpufreq() != before)
+    governors = [f"{CPUFREQ}/{policy}/scaling_governor" for policy in ("policy0", "policy1")]
+    tuning = HeldTuning(sleeper, ["--knobs", "governor", "--budget", "4"])
+    tuning.until(lambda: sleeper.read(governors[1]) != before[governors[1]])
     applied = sleeper.cpufreq()
     sleep(sleeper)
     assert sleeper.cpufreq() == applied
+    # This kernel's acpi-cpufreq forgets nothing in its sleep. With a driver that does it would be like this:
+    for path in governors:
+        sleeper.write(path, before[path])
+    tuning.step()
+    assert sleeper.cpufreq() == applied  # set again, for the run that it has spoilt
     result = tuning.finish()
     print(result.stdout, result.stderr)
+    assert "somebody else" not in result.stderr
     document = json.loads(result.check().stdout)
     assert document["restored"] is True
     assert len(document["evaluated"]) == 4

@@ -83,8 +83,8 @@ class Guest:
         """CPU hotplug; OSError with the guest's errno (CPU 0 cannot be unplugged)."""
         self.write(f"/sys/devices/system/cpu/cpu{cpu}/online", str(int(online)))
 
-    def suspend(self, wake_after_s: int = 4) -> None:
-        """Suspends to RAM and returns when the guest's clock has woken it.
+    def suspend(self) -> None:
+        """Suspends to RAM and returns when the guest's clock has woken it, a second or more later.
 
         Raises:
             OSError: The guest's kernel refused, or something aborted it.
@@ -92,8 +92,19 @@ class Guest:
         """
         if "[deep]" not in self.read("/sys/power/mem_sleep"):
             raise RigError("this guest's firmware cannot suspend to RAM")
-        self.write("/sys/class/rtc/rtc0/wakealarm", f"+{wake_after_s}")
-        self.write("/sys/power/state", "mem")  # it is answered on the other side
+        before = self._slept_s()
+        for wake_after_s in (5, 10, 20):  # on a busy host it may take seconds to fall asleep
+            for text in ("0", f"+{wake_after_s}"):  # while one is set, there is no setting another (EBUSY)
+                self.write("/sys/class/rtc/rtc0/wakealarm", text)
+            self.write("/sys/power/state", "mem")  # it is answered on the other side
+            if self._slept_s() - before >= 1.0:
+                return
+        raise RigError("the guest does not sleep as long as it should")
+
+    def _slept_s(self) -> float:
+        """How long it has been suspended since its boot: the difference of two clocks (clock_gettime(2))."""
+        clocks = "import time as t; print(t.clock_gettime(t.CLOCK_BOOTTIME) - t.clock_gettime(t.CLOCK_MONOTONIC))"
+        return float(self.run(["python", "-I", "-S", "-c", clocks]).check().stdout)
 
     def restore_cpufreq(self) -> None:
         """Puts governors and limits back to those of the boot, for the next test."""

@@ -15,6 +15,7 @@ from campaign.run import Run
 from campaign.world import Edit, World, scratch
 from hwtune.domain.errors import HwtuneError
 from hwtune.domain.knob import Setting
+from hwtune.knobs import extra
 
 from fake.machines import MACHINES  # isort: skip
 
@@ -49,6 +50,7 @@ class _Scene:
     limit_khz: int | None
     keep: bool
     on_foreign: Literal["stop", "yield"]
+    wanted: tuple[str, ...]
     steps: tuple[Setting, ...]
 
 
@@ -76,7 +78,7 @@ def play(
         return None  # everything was so already
     with scratch() as run_dir:
         world = World(scene.machine, scene.earlier, run_dir, scene.limit_khz)
-        run = Run(world, keep=scene.keep, on_foreign=scene.on_foreign)
+        run = Run(world, keep=scene.keep, on_foreign=scene.on_foreign, wanted=scene.wanted)
         run.steps = scene.steps
         happened = KINDS[kind](rng, run, length)
         with under():
@@ -114,10 +116,11 @@ def _scene(rng: Random, machine: str) -> _Scene | None:
     kernel = MACHINES[machine]()
     limit_khz = draw.firmware_khz(rng, kernel) if rng.random() < 0.1 else None
     earlier = draw.edits(rng, kernel, 4) if limit_khz is None else ()
+    wanted = rng.choice(((), (), extra.WORDS))
     with scratch() as run_dir:
         run = Run(World(machine, earlier, run_dir, limit_khz))
         try:
-            steps = draw.settings(rng, run.backend())
+            steps = draw.settings(rng, run.backend(wanted))
         except HwtuneError:
             return None
     return _Scene(
@@ -126,6 +129,7 @@ def _scene(rng: Random, machine: str) -> _Scene | None:
         limit_khz=limit_khz,
         keep=rng.random() < 0.3,
         on_foreign=rng.choice(("stop", "yield")),
+        wanted=wanted,
         steps=steps,
     )
 
@@ -134,7 +138,7 @@ def _length(scene: _Scene) -> Length:
     """How long the run is without a fault, which then ends as it has to or is a fault of its own."""
     with scratch() as run_dir:
         world = World(scene.machine, scene.earlier, run_dir, scene.limit_khz)
-        run = Run(world, keep=scene.keep, on_foreign=scene.on_foreign)
+        run = Run(world, keep=scene.keep, on_foreign=scene.on_foreign, wanted=scene.wanted)
         run.steps = scene.steps
         reads, writes = world.calls("read"), world.calls("write")
         begun: list[tuple[int, int]] = []

@@ -94,8 +94,10 @@ def _strikes(world: World, fault: Fault) -> Callable[[], bool]:
     return lambda: fault.met > 0
 
 
-def _befalls(run: Run, rng: Random, length: Length, moment: Callable[[], None]) -> Callable[[], bool]:
-    """Between two settings, or just before some write."""
+def _befalls(
+    run: Run, rng: Random, length: Length, moment: Callable[[], None], *, first: int = 0
+) -> Callable[[], bool]:
+    """Between two settings, not before that of number `first`, or just before some write."""
     happened: list[bool] = []
 
     def happen() -> None:
@@ -107,7 +109,7 @@ def _befalls(run: Run, rng: Random, length: Length, moment: Callable[[], None]) 
         run.world.start = run.world.kernel.state()  # hwtune has touched nothing yet, and finds it so
 
     if rng.random() < 0.5:
-        number = rng.randint(0, len(run.steps))
+        number = rng.randint(first, len(run.steps))
         run.moments[number] = happen if number else happen_before
     else:
         fault = Fault(skip=rng.randrange(length.writes), action=lambda _kernel: happen())
@@ -153,7 +155,9 @@ def limited(rng: Random, run: Run, length: Length) -> Callable[[], bool]:
     """A firmware limit comes, and goes when hwtune has ended."""
     khz = draw.firmware_khz(rng, run.world.kernel)
     run.later.append(lambda kernel: kernel.firmware_limit(None))
-    return _befalls(run, rng, length, both(run, lambda kernel: kernel.firmware_limit(khz)))
+    # A request that the firmware hides when hwtune comes cannot be known to it.
+    asked = any(policy.max_request < policy.top for policy in run.world.kernel.policies)
+    return _befalls(run, rng, length, both(run, lambda kernel: kernel.firmware_limit(khz)), first=int(asked))
 
 
 def limited_for_a_while(rng: Random, run: Run, length: Length) -> Callable[[], bool]:
@@ -195,7 +199,8 @@ def edited_at_last(rng: Random, run: Run, _length: Length) -> Callable[[], bool]
         world.edit(tuple(edits.items()))
         for path, texts in world.theirs.items():
             text = "" if texts[-1] is None else texts[-1].strip()
-            if text == edits.get(path) and text not in world.seen(path):
+            cooled = any(policy.held_max for policy in world.kernel.policies)
+            if text == edits.get(path) and text not in world.seen(path) and not cooled:
                 run.told_apart[path] = texts[-1]
 
     run.moments[len(run.steps)] = edit

@@ -29,13 +29,22 @@ class Run:
         steps: the settings; empty until they are drawn.
         keep: whether they stay when the transaction ends, and `hwtune restore` is what puts back.
         on_foreign: of the transaction.
+        wanted: knobs that are off by default.
     """
 
-    def __init__(self, world: World, *, keep: bool = False, on_foreign: Literal["stop", "yield"] = "yield") -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        keep: bool = False,
+        on_foreign: Literal["stop", "yield"] = "yield",
+        wanted: Sequence[str] = (),
+    ) -> None:
         self.world = world
         self.steps: Sequence[Setting] = ()
         self.keep = keep
         self.on_foreign: Literal["stop", "yield"] = on_foreign
+        self.wanted = wanted
         self.moments: dict[int, Callable[[], None]] = {}
         """What happens between two settings: number of the setting it comes before → what."""
         self.later: list[Moment] = []
@@ -54,10 +63,10 @@ class Run:
         self.restoring: Callable[[], None] = lambda: None
         """Called when the settings are done, and putting back begins."""
 
-    def backend(self) -> CpufreqBackend:
+    def backend(self, wanted: Sequence[str] = ()) -> CpufreqBackend:
         """The machine's knobs, as `hwtune.cli.host.open_knobs` opens them."""
         files = self.world.files
-        return CpufreqBackend(files, baseline(self.world.run_dir, files), self.world.sleep)
+        return CpufreqBackend(files, baseline(self.world.run_dir, files), self.world.sleep, wanted)
 
     def work(self) -> None:
         """A process that tunes."""
@@ -83,7 +92,7 @@ class Run:
     def _tune(self) -> None:
         world = self.world
         transaction = Transaction(
-            self.backend(),
+            self.backend(self.wanted),
             run_dir=world.run_dir,
             verb="tune",
             files=world.files,

@@ -140,7 +140,8 @@ def load(run_dir: Path, files: HostFS) -> Journal | None:
     now = boot_id(files)
     if now is None and journal.boot_id is not None:
         raise JournalError(f"{path} may be this boot's or another's: {_BOOT_ID} cannot be read", hint=_hint(path))
-    return Journal(**journal.model_dump(exclude={"digest"})) if journal.boot_id == now else None
+    # One that was written when the boot was not told may be of this one: what is not ours any more is left anyway.
+    return Journal(**journal.model_dump(exclude={"digest"})) if journal.boot_id in (None, now) else None
 
 
 def save(run_dir: Path, journal: Journal) -> None:

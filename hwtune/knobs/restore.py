@@ -8,6 +8,7 @@ first one's own writes have moved. Killed at any point it can be begun again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from hwtune.knobs.journal import Journal
 from hwtune.knobs.lock import Lock
 from hwtune.knobs.ownership import Ours
 
+_log = logging.getLogger(__name__)
 _PASSES = 2
 # The two clocks are not read at once, and no suspend is shorter.
 _NAP_S = 0.5
@@ -149,6 +151,7 @@ class _Restoring:
 
     def _write(self, write: Write) -> bool:
         """Whether it had to be written, and was."""
+        now = None
         try:
             now = self._backend.read(write.path)
             as_found = now == self._original[write.path]
@@ -158,7 +161,12 @@ class _Restoring:
                 return False
             self._backend.write(write.path, write.value)
         except (Rejected, HostError) as error:
-            self._failed[write.path] = str(error)
+            if now is not None and f"{directory_of(write.path)}/{GOVERNOR}" in self._foreign:
+                # Under somebody else's governor the kernel holds it: it goes with that.
+                self._foreign[write.path] = now
+                self._mine.discard(write.path)
+            else:
+                self._failed[write.path] = str(error)
             return False
         if not as_found:
             self._restored[write.path] = None
@@ -226,6 +234,8 @@ def restore_journal(
     with uninterrupted():
         slept = slept_since(journal.suspended_s, slept_s)
         report = put_back(backend, original=journal.original, ours=journal.ours, restarted=lambda _path: slept)
+        for path, text in report.foreign.items() if report.failed else ():
+            _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
         settle(run_dir, journal, report, before=None)
     return report
 

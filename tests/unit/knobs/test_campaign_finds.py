@@ -197,3 +197,30 @@ def test_what_goes_in_the_middle_of_putting_back_waits(tmp_path: Path) -> None:
         kernel.faults.clear()
     restored(kernel, tmp_path)
     assert kernel.state() == start
+
+
+def test_a_preference_under_somebody_elses_governor_goes_with_it(tmp_path: Path) -> None:
+    """The kernel refuses every other preference under `performance`; else restore would fail for ever."""
+    kernel = MACHINES["amd_pstate_epp"]()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(epp="power", max=2_000_000))
+        transaction.keep()
+    kernel.somebody(f"{P0}/scaling_governor", "performance")
+    kernel.somebody(f"{CPUFREQ}/policy1/scaling_governor", "performance")
+    report = restored(kernel, tmp_path)
+    assert report is not None
+    assert report.failed == {}
+    assert kernel.read(f"{P0}/scaling_max_freq") == "4900000\n"
+    assert not (tmp_path / "journal.json").exists()
+
+
+def test_a_journal_of_a_boot_that_was_not_told_is_of_this_one(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    start = kernel.state()
+    kernel.faults.append(Fault(pattern="*/boot_id", operation="read", errno=errno.ENODEV, times=None))
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(max=2_000_000))
+        transaction.keep()
+    kernel.faults.clear()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start

@@ -113,12 +113,12 @@ def _known(values: Mapping[int, int | None]) -> dict[int, int]:
 
 
 def _policy_directories(files: HostFS) -> dict[int, str]:
-    """Directory by policy number; kernels before 4.3 and some captures have only cpuN/cpufreq."""
+    """Directory by policy number; kernels before 4.3 and some captures have only cpuN/cpufreq, or only that filled."""
     for pattern in (f"{_CPU}/cpufreq/policy[0-9]*", f"{_CPU}/cpu[0-9]*/cpufreq"):
         found = {}
         for path in files.glob(pattern):
             number = re.search(r"/(?:policy|cpu)([0-9]+)(?:/cpufreq)?$", path)
-            if number:
+            if number and (files.glob(f"{path}/scaling_*") or files.glob(f"{path}/stats/*")):
                 found[int(number[1])] = path
         if found:
             return found

@@ -21,6 +21,7 @@ from hwtune.knobs.attributes import (
     GOVERNOR,
     MAX,
     MIN,
+    PERF_PCT,
     SETSPEED,
     Stage,
     directory_of,
@@ -78,10 +79,11 @@ def changes(
         original: path → text before we came.
         restarted: whether an attribute may have been started anew since, by a suspend or a hotplug.
     """
-    # What we left alone is as it should be, too: it explains what is coupled to it.
-    claims = {path: (*ours.get(path, ()), *((left[path],) if path in left else ())) for path in {*left, *ours}}
+    texts = {path: tuple(dict.fromkeys((*ours.get(path, ()), *_one(left.get(path))))) for path in {*left, *ours}}
+    # What we left alone explains what is coupled to it, too; but a switch that is not ours has moved nothing for us.
+    claims = {path: each for path, each in texts.items() if path in ours or not _is_switch(path)}
     foreign, lost, away = {}, {}, set()
-    for path in sorted(claims):
+    for path in sorted(texts):
         if name_of(path) in _NOT_SET:
             continue
         try:
@@ -134,6 +136,14 @@ def vanished(backend: Readable, path: str) -> bool:
     """Whether an attribute is missing because its whole policy is."""
     policy = policy_of(path)
     return policy is not None and _text(backend, f"{policy}/{GOVERNOR}") is None
+
+
+def _is_switch(path: str) -> bool:
+    return stage_of(path) is Stage.BOOST or path in PERF_PCT
+
+
+def _one(text: str | None) -> tuple[str, ...]:
+    return () if text is None else (text,)
 
 
 def _text(backend: Readable, path: str) -> str | None:

@@ -61,12 +61,17 @@ def written(
     return ahead.model_copy(update={"ours": ours})
 
 
-def without(journal: Journal, paths: Collection[str]) -> Journal:
-    """The journal that has let these attributes go to somebody else."""
+def handed_over(journal: Journal, foreign: Mapping[str, str]) -> Journal:
+    """The journal that has let attributes go: what somebody else has set is what they go back to when ours moves them.
+
+    Args:
+        journal: what is known before.
+        foreign: path → text that somebody else has set.
+    """
     return journal.model_copy(
         update={
-            "original": {path: text for path, text in journal.original.items() if path not in paths},
-            "ours": {path: texts for path, texts in journal.ours.items() if path not in paths},
+            "original": {**journal.original, **foreign},
+            "ours": {path: texts for path, texts in journal.ours.items() if path not in foreign},
         }
     )
 

@@ -21,7 +21,7 @@ from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
 from hwtune.knobs.attributes import GOVERNOR, Stage, Write, knob_of, stage_of
 from hwtune.knobs.changes import Changes, changes, offline, policy_of
-from hwtune.knobs.claims import claimed, without, written
+from hwtune.knobs.claims import claimed, handed_over, written
 from hwtune.knobs.interruption import uninterrupted
 from hwtune.knobs.journal import Journal
 from hwtune.knobs.lock import Lock
@@ -214,8 +214,8 @@ class Transaction:
         if journal is None:
             return RestoreReport()
         with uninterrupted():
-            journal = without(journal, theirs.keys())
-            self._found = {path: text for path, text in self._found.items() if path not in theirs}
+            journal = handed_over(journal, theirs)
+            self._found |= theirs
             for path, text in theirs.items():
                 _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
             kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
@@ -265,10 +265,10 @@ class Transaction:
     def _yield(self, foreign: Mapping[str, str]) -> None:
         """Leave attributes to whoever has set them: the journal lets them go, the rest of their knobs goes back."""
         self._theirs.update(foreign)
-        self._found = {path: text for path, text in self._found.items() if path not in foreign}
+        self._found |= foreign
         self._left = {path: text for path, text in self._left.items() if path not in foreign}
         if self._journal is not None:
-            self._save(without(self._journal, foreign.keys()), state=self._journal.state)
+            self._save(handed_over(self._journal, foreign), state=self._journal.state)
         for path, text in foreign.items():
             _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
         if self._on_foreign == "stop":
@@ -291,7 +291,7 @@ class Transaction:
     def _bring(self, setting: Setting, outcomes: list[Outcome], *, held: bool = False) -> None:
         texts = self.backend.snapshot()
         if self._journal is None:
-            self._found = {path: text for path, text in texts.items() if path not in self._theirs}
+            self._found = texts
         if not held:
             setting = Setting({knob: value for knob, value in setting.items() if knob not in self._held})
         done = -1

@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from hwtune.cli import selftest_document as documents
 from hwtune.cli.selftest import selftest
 from hwtune.cli.selftest_document import Receipt
 from hwtune.domain.errors import HwtuneError, PermissionDenied, RestoreError, Unsupported, UsageError, VerifyError
@@ -35,13 +36,14 @@ def one_verb():
     """Keep `selftest` a verb of its own."""
 
 
-def run(*words, ends=None):
+def run(*words, ends=None, says=""):
     """Standard output, the verb having ended as it should."""
     result = CliRunner().invoke(app, ["selftest", *map(str, words)])
     if ends is None and result.exception is not None:
         raise result.exception
     if ends is not None:
         assert type(result.exception) is ends, result.exception
+        assert says in str(result.exception)
         assert not isinstance(result.exception, HwtuneError) or result.exception.hint
     return result.stdout
 
@@ -55,8 +57,8 @@ def fake(tmp_path, monkeypatch):
             self.kernel = MACHINES["acpi_cpufreq"]()
             self.before = self.kernel.state()
 
-        def __call__(self, *words, ends=None):
-            said = run("--root", tmp_path, "--hardware", "--yes", "--json", *words, ends=ends)
+        def __call__(self, *words, **expected):
+            said = run("--root", tmp_path, "--hardware", "--yes", "--json", *words, **expected)
             return Receipt.model_validate_json(said) if said else None
 
     machine = Machine()
@@ -200,10 +202,24 @@ def test_what_is_unexplained_ends_with_a_mismatch(fake):
 
 def test_what_is_not_put_back_ends_with_a_mismatch(fake):
     fake.kernel.faults = [Fault(pattern=GOVERNOR, skip=2, times=None, errno=errno.EIO)]
-    receipt = fake("--knob", "governor", ends=RestoreError)
+    receipt = fake("--knob", "governor", ends=RestoreError, says="governor is not as it was found: could not put back")
     assert RestoreError.exit_status == 6
     assert receipt.restored is False
     assert GOVERNOR in {each.path for each in receipt.differing}
+
+
+def test_what_somebody_sets_between_two_knobs_is_told(fake, monkeypatch):
+    note, limit = documents.receipt_of, GOVERNOR.replace("governor", "max_freq")
+
+    def meddle(knob, turned):
+        fake.kernel.somebody(limit, "1200000")
+        return note(knob, turned)
+
+    monkeypatch.setattr(documents, "receipt_of", meddle)
+    receipt = fake("--knob", "governor", "--knob", "boost", ends=RestoreError, says="reads 1200000 now")
+    assert [knob.restored for knob in receipt.knobs] == [True, True]
+    assert [each.after for each in receipt.differing] == ["1200000"]
+    assert receipt.restored is False
 
 
 @pytest.mark.parametrize("writes", [0, 1, 5, 9])

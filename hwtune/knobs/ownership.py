@@ -124,7 +124,7 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
     touched = path in ours or f"{directory}/{MAX}" in ours or f"{directory}/{MIN}" in ours
     driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
     percent_is_ours = driver.perf_pct_limits and any(path in ours for path in PERF_PCT)
-    if not touched and not boost_is_ours and not percent_is_ours:
+    if not touched and not boost_is_ours:
         return False
     # A boost of ours has moved it there, or has let a request through that then reads as the driver's top.
     moved = driver.boost_resets_max or (driver.max_snaps_to_top and len(ours.get(path, ())) > 1)

@@ -5,7 +5,7 @@ import errno
 import pytest
 from fake.driver import BoostRules, Driver, EppRules
 from fake.epp import AMD
-from fake.faults import Fault
+from fake.faults import Fault, Killed
 from fake.host import InProcess
 from fake.kernel import FakeKernel
 from fake.machines import MACHINES
@@ -61,6 +61,37 @@ def test_every_knob_turned_at_once_goes_back(name, tmp_path):
             assert {o.result for o in applied.outcomes} <= {"applied", "already", "clamped"}
     assert kernel.state() == start
     assert kernel.requests() == requests
+
+
+def test_a_maximum_among_the_turbo_states_may_become_the_top(tmp_path):
+    kernel, files = machine("intel_pstate_nohwp")
+    start = kernel.state()
+    with stay_at(files, tmp_path) as stay:
+        outcome = stay.apply(Setting(max=2_800_000)).outcomes[0]
+        assert (outcome.result, outcome.effective) == ("clamped", "3400000")
+    assert kernel.state() == start
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "key", "khz"),
+    [("cppc_cpufreq", 0, "max", 1_000_000), ("cpufreq_dt_biglittle", 4, "policy4.max", 700_000)],
+)
+def test_a_maximum_that_boost_has_overwritten_unseen_is_ours(name, number, key, khz, tmp_path):
+    kernel, files = machine(name)
+    for policy in kernel.policies:
+        kernel.somebody(f"{CPUFREQ}/policy{policy.number}/scaling_max_freq", "1400000")
+    start = kernel.state()
+    stay = stay_at(files, tmp_path)
+    stay.__enter__()
+    stay.apply(Setting({key: khz}))
+    kernel.faults = [Fault(pattern="*/boost", action="kill_after")]
+    with pytest.raises(Killed):
+        stay.apply(Setting(boost="0"))
+    stay._lock.release()
+    kernel.faults = []
+    assert int(kernel.read(f"{CPUFREQ}/policy{number}/scaling_max_freq")) > 2_000_000
+    assert restore_machine(CpufreqBackend(files), run_dir=tmp_path, files=files).foreign == {}
+    assert kernel.state() == start
 
 
 def test_under_performance_amd_lists_one_word_and_hwtune_knows_the_rest(tmp_path):

@@ -151,12 +151,12 @@ def test_limits_never_cross_on_their_way(tmp_path):
         stay.apply(Setting({"uncore.min": 900_000}))
         high = Setting({"uncore.min": 3_000_000, "uncore.max": 3_500_000})
         stay.apply(high | {"powercap.long_term": 50_000_000, "powercap.short_term": 60_000_000})
+        stay.apply(low | {"uncore.min": 900_000})
     now = {}
     for operation, path, text, _ in kernel.log:
         if operation == "write":
             now[path] = int(text)
-            for least, most in (("min_freq_khz", "max_freq_khz"),):
-                assert now.get(f"{UNCORE}/{least}", 0) <= now.get(f"{UNCORE}/{most}", 4_200_000)
+            assert now.get(f"{UNCORE}/min_freq_khz", 0) <= now.get(f"{UNCORE}/max_freq_khz", 4_200_000)
             limits = [now.get(f"{ZONE}/constraint_{index}_power_limit_uw") for index in (0, 1)]
             assert None in limits or limits[0] <= limits[1]
 
@@ -217,19 +217,53 @@ def test_a_later_run_without_them_leaves_what_was_kept(tmp_path):
     assert kernel.state() == start
 
 
+def die_after(kernel, stay, pattern, setting):
+    """Killed right behind a write, before anything could be read back."""
+    kernel.faults = [Fault(pattern=pattern, action="kill_after")]
+    with pytest.raises(Killed):
+        stay.apply(setting)
+    stay._lock.release()
+    kernel.faults = []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "setting", "reads"),
+    [
+        (f"{ZONE}/constraint_0_power_limit_uw", Setting({"powercap.long_term": 20_100_000}), "20000000\n"),
+        (f"{UNCORE}/max_freq_khz", Setting({"uncore.max": 1_550_000}), "1500000\n"),
+    ],
+)
+def test_what_was_rounded_down_unseen_is_ours(pattern, setting, reads, tmp_path):
+    kernel, files = machine()
+    start = kernel.state()
+    stay = transaction(files, tmp_path)
+    stay.__enter__()
+    die_after(kernel, stay, pattern, setting)
+    assert kernel.read(pattern) == reads
+    assert restore_machine(CpufreqBackend(files), run_dir=tmp_path, files=files).foreign == {}
+    assert kernel.state() == start
+
+
+def test_what_no_turbo_squashes_unseen_is_ours(tmp_path):
+    kernel, files = machine()
+    start = kernel.state()
+    stay = transaction(files, tmp_path, ())
+    stay.__enter__()
+    die_after(kernel, stay, "*/no_turbo", Setting(boost="0"))
+    assert kernel.read(f"{CPU}/intel_pstate/min_perf_pct") == "61\n"
+    restore_machine(CpufreqBackend(files), run_dir=tmp_path, files=files)
+    assert kernel.state() == start
+
+
 def test_in_passive_mode_percentages_hold_the_limits(tmp_path):
     kernel, files = machine("intel_cpufreq")
     start = kernel.state()
     stay = transaction(files, tmp_path, ("perf_pct",))
     stay.__enter__()
     # Killed before the journal knows what came of it: the lower maximum is ours all the same.
-    kernel.faults = [Fault(pattern="*/max_perf_pct", action="kill_after")]
-    with pytest.raises(Killed):
-        stay.apply(Setting({"perf_pct.max": 50}))
-    stay._lock.release()
-    kernel.faults = []
-    path = f"{CPU}/cpufreq/policy0/scaling_max_freq"
-    assert kernel.read(path) != start[path]
+    stay.apply(Setting(max=4_000_000))
+    die_after(kernel, stay, "*/max_perf_pct", Setting({"perf_pct.max": 50}))
+    assert kernel.read(f"{CPU}/cpufreq/policy0/scaling_max_freq") == "2400000\n"
     assert restore_machine(CpufreqBackend(files), run_dir=tmp_path, files=files).foreign == {}
     assert kernel.state() == start
 

@@ -78,8 +78,8 @@ def test_a_maximum_among_the_turbo_states_may_become_the_top(tmp_path):
 )
 def test_a_maximum_that_boost_has_overwritten_unseen_is_ours(name, number, key, khz, tmp_path):
     kernel, files = machine(name)
-    for policy in kernel.policies:
-        kernel.somebody(f"{CPUFREQ}/policy{policy.number}/scaling_max_freq", "1400000")
+    for each in kernel.policies:
+        kernel.somebody(f"{CPUFREQ}/policy{each.number}/scaling_max_freq", "1400000")
     start = kernel.state()
     stay = stay_at(files, tmp_path)
     stay.__enter__()

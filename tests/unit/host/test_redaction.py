@@ -145,7 +145,7 @@ def test_redacting_twice_changes_nothing_more(text, path):
     assert Redactor(known).text(path, once) == once
 
 
-@pytest.mark.parametrize("text", ["for ALICE", "for alıce", "for alİce"])
-def test_letters_of_other_scripts_are_no_trouble(text):
-    redact(text, name="alice")
-    assert "ALICE" not in redact("for ALICE", name="alice")
+@pytest.mark.parametrize("letter", ["I", "\u0130", "\u0131"])
+def test_an_i_of_another_script_is_no_trouble(letter):
+    """Patterns take the dotless one for an i, folding does not."""
+    assert redact(f"alice and al{letter}ce", name="alice").startswith("redacted-1 and ")

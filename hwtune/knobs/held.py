@@ -99,6 +99,9 @@ class Held:
 
     def _speaks(self, space: KnobSpace, number: int, trial: Trial) -> bool:
         return all(
-            number >= since or trial.setting[knob] == value or not space.active(space[knob], trial.setting)
+            number >= since
+            or not space.active(space[knob], trial.setting)
+            # One of a knob's files that somebody else has set does not show in its value.
+            or (trial.setting[knob] == value and self._holder.held[knob].result != "yielded")
             for knob, (since, value) in self._since.items()
         )

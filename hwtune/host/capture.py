@@ -14,7 +14,7 @@ from hwtune.host.archive import FILE_BYTES, Member
 from hwtune.host.fs import HostFS, LinkedFS
 from hwtune.host.identity import find_secrets
 from hwtune.host.manifest import MANIFEST, Manifest
-from hwtune.host.places import CONFIG, CONFIG_LINE, CPU, PLACES, REPEATS, Place, identifies
+from hwtune.host.places import CONFIG, CONFIG_LINE, CPU, NAMED_BY_PEOPLE, PLACES, REPEATS, Place, identifies
 from hwtune.host.redaction import OSRELEASE, Redactor
 
 # A machine of 1024 CPUs has 200,000 files here; what is above it is somebody's tree, not a kernel's.
@@ -137,8 +137,17 @@ class _Walk:
                     self.links[child] = target
                 elif identifies(posixpath.basename(child)):
                     self.left_out[child] = "identifies a device"
+                elif posixpath.basename(child) == NAMED_BY_PEOPLE and self._belongs_to_a_device(path):
+                    self.left_out[child] = "people name their mice and keyboards"
                 elif posixpath.basename(child) != REPEATS:
                     self._visit(child, depth - 1)
+
+    def _belongs_to_a_device(self, supply: str) -> bool:
+        """Whether a battery is that of a device beside the machine (Documentation/ABI/testing/sysfs-class-power)."""
+        try:
+            return self.files.read(f"{supply}/scope") == "Device"
+        except HostError:
+            return True
 
     def _keep(self, path: str, text: str) -> None:
         if re.search(r"[\x01-\x08\x0b-\x1f\x7f\ufffd]", text):

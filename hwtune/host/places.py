@@ -100,6 +100,8 @@ CONFIG_LINE = re.compile(
 
 # By these devices are told apart, and so are their owners.
 _IDENTIFYING = re.compile(r"serial|uuid|guid|asset_?tag|wwid|wwn|address|unique_id|crash_notes", re.IGNORECASE)
+# Of a wireless mouse it is what its owner calls it.
+NAMED_BY_PEOPLE = "model_name"
 # It repeats the other attributes, serial numbers among them.
 REPEATS = "uevent"
 

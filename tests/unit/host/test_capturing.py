@@ -178,6 +178,19 @@ def test_attributes_that_identify_a_device_are_left_out(tmp_path):
     assert reopened(tmp_path, content).read(f"{meter}/power1_average") == "1"
 
 
+def test_what_people_call_their_mice_is_left_out(tmp_path):
+    """Whoever they are: the owner of a wireless mouse need not have an account here."""
+    mouse, own = "/sys/class/power_supply/hid-0-battery", "/sys/class/power_supply/BAT0"
+    files = of_texts(
+        **{f"{mouse}/type": "Battery", f"{mouse}/scope": "Device", f"{mouse}/model_name": "Zoe's mouse"},
+        **{f"{own}/type": "Battery", f"{own}/model_name": "DELL 7VTMN2"},
+    )
+    content = take(files)[1]
+    assert b"Zoe" not in gzip.decompress(content)
+    assert reopened(tmp_path, content).read(f"{mouse}/scope") == "Device"
+    assert reopened(tmp_path, content).read(f"{own}/model_name") == "DELL 7VTMN2"
+
+
 def test_more_than_a_machine_has_is_refused(monkeypatch):
     files = of_texts(**{f"{CPU}/cpu{number}/x": "y" * 600 for number in range(9)})
     assert take(files)

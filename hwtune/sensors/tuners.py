@@ -1,6 +1,7 @@
 """Other programs that set the knobs we set: what each is called, what it writes, how it is told to be at work.
 
-From their own sources and unit files.
+Unit files, bus names and state files are those of the projects; what the less usual ones write is what their own
+documentation says.
 """
 
 from __future__ import annotations

@@ -266,8 +266,8 @@ def _unit(space: KnobSpace, name: str) -> str:
     """The unit behind a value; one policy's own knob has that of its cluster."""
     from hwtune.domain.knob import RangeKnob
 
-    key = name.rpartition(".")[2]
-    knob = next((knob for knob in space.knobs if knob.name in (name, key)), None)
+    known = {knob.name: knob for knob in space.knobs}
+    knob = known.get(name) or known.get(name.partition(".")[2])
     return f" {knob.unit}" if isinstance(knob, RangeKnob) and knob.unit else ""
 
 

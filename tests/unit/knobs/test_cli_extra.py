@@ -51,6 +51,15 @@ def test_apply_status_restore(root, capsys):
     assert "powercap.long_term" not in json.loads(capsys.readouterr().out)["settings"]
 
 
+def test_units_are_those_of_the_knob_itself(root, capsys):
+    knobs.apply(["perf_pct.max=90", "policy1.max=2GHz", "uncore.max=2GHz"], root=root)
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "perf_pct.max = 90 %",
+        "policy1.max = 2000000 kHz",
+        "uncore.max = 2000000 kHz",
+    ]
+
+
 def test_a_dry_run_writes_nothing(root, capsys):
     knobs.apply(["uncore.max=2GHz", "pm_qos.resume_latency_us=n/a"], root=root, dry_run=True)
     lines = capsys.readouterr().out.splitlines()

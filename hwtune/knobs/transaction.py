@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from hwtune.domain.errors import ForeignEdit, JournalError, PermissionDenied, VerifyError
-from hwtune.domain.knob import KnobSpace, Setting
+from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
@@ -158,7 +158,7 @@ class Transaction:
         """
         self.look()
         self._keep_quarantine(setting)
-        outcomes = [outcome for knob, outcome in self._held.items() if knob in setting]
+        outcomes = [self._why_held(knob, value) for knob, value in setting.items() if knob in self._held]
         self._asked = setting
         self._bring(setting, outcomes)
         effective = self.backend.effective()
@@ -248,6 +248,10 @@ class Transaction:
             if self._quarantine is not None and knob not in self._held and (entry := self._quarantine.entry(knob)):
                 self._held[knob] = Outcome(knob=knob, result="quarantined", wanted=str(value))
                 _log.warning("not turned: %s; `hwtune quarantine clear %s` allows it again", entry, entry.knob)
+
+    def _why_held(self, knob: str, value: Value) -> Outcome:
+        held = self._held[knob]
+        return replace(held, wanted=str(value)) if held.result == "quarantined" else held
 
     def _changes(self) -> Changes:
         if not self._left:

@@ -102,7 +102,8 @@ def read_policies(files: HostFS) -> tuple[Policy, ...]:
     cores = _cores(files)
     directories = files.glob(f"{CPUFREQ}/policy[0-9]*")
     read = [_read(files, directory, _number_in(directory, "policy"), cores) for directory in directories]
-    if found := [policy for policy in read if policy is not None]:
+    found = [policy for policy in read if policy is not None]
+    if any(policy.online for policy in found):
         return tuple(sorted(found, key=lambda policy: policy.number))
     return _read_old_layout(files, cores)
 
@@ -192,7 +193,7 @@ def _read(files: HostFS, directory: str, number: int, cores: Mapping[int, str]) 
     def words(attribute: str) -> tuple[str, ...]:
         return tuple((text(attribute) or "").split())
 
-    online = _online(files, directory)
+    online = _online(files, directory) and not _is_empty_and_asleep(files, directory, number)
     driver, governor = text("scaling_driver"), text(GOVERNOR)
     cpus = parse_cpus(text("affected_cpus") or "")
     related = parse_cpus(text("related_cpus") or "") or cpus or (number,)
@@ -243,6 +244,15 @@ def _epp_choices(words: tuple[str, ...], driver: str | None, governor: str | Non
     if words and known.epp_listed_when_free and governor in known.epp_locked_under:
         return ("default", *EPP_WORDS)
     return words
+
+
+def _is_empty_and_asleep(files: HostFS, directory: str, number: int) -> bool:
+    """Whether a capture has files of an offline CPU's policy and nothing in them, since the kernel did not tell."""
+    awake = parse_cpus(read_text(files, f"{CPU}/online") or "")
+    if not awake or number in awake:
+        return False
+    paths = files.glob(f"{directory}/*")
+    return bool(paths) and not any(read_text(files, path) for path in paths)
 
 
 def _online(files: HostFS, directory: str) -> bool:

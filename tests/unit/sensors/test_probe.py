@@ -96,6 +96,22 @@ def test_directories_of_policies_without_their_files(tmp_path):
     assert doc == told
 
 
+def test_the_policy_of_an_offline_cpu_in_a_capture(tmp_path):
+    root = copy_of("laptop", tmp_path)
+    (root / CPUFREQ.replace("cpufreq", "online")).write_text("0-2\n")
+    for path in (root / CPUFREQ / "policy3").rglob("*"):
+        if path.is_file():
+            path.write_text("")
+    _, doc = document(root)
+    assert [(policy.number, policy.online) for policy in doc.cpufreq.policies] == [
+        (0, True),
+        (1, True),
+        (2, True),
+        (3, False),
+    ]
+    assert [cluster.policies for cluster in doc.cpufreq.clusters] == [[0, 1, 2]]
+
+
 def test_without_cpufreq_everything_else_is_told_and_the_status_is_3():
     status, doc = document(TREES / "no-cpufreq")
     assert status == 3

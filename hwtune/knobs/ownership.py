@@ -127,9 +127,12 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
     if not touched and not boost_is_ours:
         return False
     # A boost of ours has moved it there, or has let a request through that then reads as the driver's top.
-    moved = driver.boost_resets_max or (driver.max_snaps_to_top and len(ours.get(path, ())) > 1)
-    if name_of(path) == MAX and boost_is_ours and moved and now == highest:
-        return True
+    if name_of(path) == MAX and now == highest:
+        if boost_is_ours and driver.boost_resets_max:
+            return True
+        # Without hardware P-states, and so without a preference, a request in the turbo range is the driver's top.
+        if path in ours and driver.max_snaps_to_top and read_text(files, f"{directory}/{EPP}") is None:
+            return True
     requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdecimal()]
     for request in requests:
         clamped = max(lowest, request if highest is None else min(request, highest))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -161,8 +162,7 @@ class _Restoring:
                 return False
             self._backend.write(write.path, write.value)
         except (Rejected, HostError) as error:
-            if now is not None and f"{directory_of(write.path)}/{GOVERNOR}" in self._foreign:
-                # Under somebody else's governor the kernel holds it: it goes with that.
+            if now is not None and self._held(write, now):
                 self._foreign[write.path] = now
                 self._mine.discard(write.path)
             else:
@@ -171,6 +171,16 @@ class _Restoring:
         if not as_found:
             self._restored[write.path] = None
         return True
+
+    def _held(self, write: Write, now: str) -> bool:
+        """Whether a preference cannot be put back because somebody else's governor holds it: then it goes with that."""
+        governor = f"{directory_of(write.path)}/{GOVERNOR}"
+        if write.stage is not Stage.EPP or now not in ("performance", "0"):
+            return False
+        with suppress(HostError):
+            theirs = governor in self._foreign or governor not in self._ours
+            return theirs and self._backend.read(governor) == "performance"
+        return False
 
     def _all_back(self) -> bool:
         """Whether everything reads as it was found; what does not, and is not the kernel's doing, has failed."""

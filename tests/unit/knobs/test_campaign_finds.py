@@ -20,6 +20,7 @@ from hwtune.knobs.restore import RestoreReport, restore_machine
 from hwtune.knobs.transaction import Transaction
 
 P0 = f"{CPUFREQ}/policy0"
+EPP = "energy_performance_preference"
 
 
 def stay(kernel: FakeKernel, run_dir: Path, **more: Any) -> Transaction:
@@ -222,5 +223,42 @@ def test_a_journal_of_a_boot_that_was_not_told_is_of_this_one(tmp_path: Path) ->
         transaction.apply(Setting(max=2_000_000))
         transaction.keep()
     kernel.faults.clear()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_a_preference_goes_with_a_governor_that_was_never_ours(tmp_path: Path) -> None:
+    kernel = MACHINES["hybrid"]()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"policy0.epp": "power"}))
+        kernel.somebody(f"{P0}/scaling_governor", "performance")
+        report = transaction.restore()
+    assert report.foreign[f"{P0}/scaling_governor"] == report.foreign[f"{P0}/{EPP}"] == "performance"
+    assert kernel.read(f"{CPUFREQ}/policy2/{EPP}") == "balance_performance\n"
+    assert not (tmp_path / "journal.json").exists()
+
+
+def test_a_preference_that_fails_by_itself_is_still_ours(tmp_path: Path) -> None:
+    kernel = MACHINES["hybrid"]()
+    start = kernel.state()
+    with pytest.raises(RestoreError), stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"policy0.epp": "performance"}))
+        kernel.faults.append(Fault(pattern=f"*/{EPP}", errno=errno.EBUSY, times=20))
+    kernel.faults.clear()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_a_request_in_the_turbo_range_is_ours_before_it_was_read_back(tmp_path: Path) -> None:
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    kernel.somebody(f"{P0}/scaling_max_freq", "2237000")
+    start = kernel.state()
+    transaction = stay(kernel, tmp_path)
+    transaction.__enter__()
+    kernel.faults.append(Fault(pattern=f"{P0}/scaling_max_freq", action="kill_after"))
+    with pytest.raises(Killed):
+        transaction.apply(Setting({"policy0.max": 2_900_000}))
+    transaction._lock.release()
+    assert kernel.read(f"{P0}/scaling_max_freq") == "3400000\n"
     restored(kernel, tmp_path)
     assert kernel.state() == start

@@ -84,7 +84,7 @@ def rig(standing_rig: Standing, request: pytest.FixtureRequest) -> Iterator[Rig]
 
 @pytest.fixture
 def sleeper(standing_sleeper: Standing, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """As `rig`, but its root is memory, so that it can be suspended; one for all tests of a module."""
+    """As `rig`, but its root is memory, so that it can be suspended, once; one for all tests of a module."""
     booted = standing_sleeper.answering(request.node.nodeid)
     yield booted
     standing_sleeper.put_back(request.node.nodeid)

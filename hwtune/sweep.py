@@ -133,6 +133,11 @@ class Sweep:
         if effective in done:
             return
         (run,) = self._work.measure(1)
+        changed = self._transaction.look()
+        if changed.foreign or changed.lost:
+            # Not measured at this setting: somebody has set something else meanwhile, or the machine has slept.
+            self._visit(number, setting, left)
+            return
         features = {name: value for name, value in run.features.items() if math.isfinite(value)}
         row = Row(number=number, setting=effective, time_s=run.time_s, energy_j=_energy_j(run), features=features)
         self._table.append(row)

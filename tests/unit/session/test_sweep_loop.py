@@ -14,6 +14,7 @@ import pytest
 from hwtune.domain.errors import Locked, Unsupported, UsageError, WorkloadError
 from hwtune.domain.knob import Activity, ChoiceKnob, KnobSpace, RangeKnob, Setting
 from hwtune.domain.trial import Run, TrialStatus
+from hwtune.knobs.changes import Changes
 from hwtune.sweep import Sweep
 from hwtune.workload.grid import build_grid
 from hwtune.workload.sweep_table import Origin, Row, code
@@ -40,16 +41,28 @@ class Machine:
     status = TrialStatus.OK
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, *, ceiling: int = 8, ends_at: int | None = None, error: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ceiling: int = 8,
+        ends_at: int | None = None,
+        error: BaseException | None = None,
+        disturbed_at: int | None = None,
+    ) -> None:
         self.now = WHOLE.default
         self.runs = 0
         self.asked: list[Setting] = []
         self._ceiling, self._ends_at, self._error = ceiling, ends_at, error or KeyboardInterrupt()
+        self._disturbed_at = disturbed_at
 
     def apply(self, setting: Setting) -> Any:
         self.asked.append(setting)
         self.now = self.now | setting | {"max": min(int(setting["max"]), self._ceiling)}
         return SimpleNamespace(effective=self.now)
+
+    def look(self) -> Changes:
+        disturbed = self.runs == self._disturbed_at
+        return Changes(foreign={"/sys/epp": "power"} if disturbed else {})
 
     def warm_up(self) -> Run:
         return self.run()
@@ -213,6 +226,15 @@ def test_a_command_that_fails_leaves_its_rows(tmp_path: Path) -> None:
         sweep(path, Machine(ends_at=4, error=WorkloadError("make failed")))
     assert len(path.read_text().splitlines()) == 4
     assert sweep(path)[0].finished
+
+
+def test_a_run_that_somebody_has_disturbed_is_no_row(tmp_path: Path) -> None:
+    machine = Machine(disturbed_at=3)
+    it, table, _ = sweep(tmp_path / "t.csv", machine)
+    assert it.finished
+    assert held(table) == expected()
+    # The warm-up, one run for each row, and one that was made again.
+    assert machine.runs == 1 + len(table.rows) + 1
 
 
 def test_knobs_that_are_not_swept_are_held(tmp_path: Path) -> None:

@@ -74,7 +74,10 @@ def measure(
 ) -> Measured | None:
     """A step on the machine, in ABBA blocks; None where the kernel makes the same of both settings.
 
+    It is also None where somebody, or a suspend, has changed what was set in the middle.
+
     Raises:
+        ForeignEdit: somebody has, and that is to end it.
         Unsupported: the energy meter did not move during a run, and the objective needs it.
     """
     settings = {"A": contrast.first, "B": contrast.second}
@@ -85,6 +88,9 @@ def measure(
         if len(effective) == 2 and effective["A"] == effective["B"]:
             return None
         runs[arm].extend(work.measure(1))
+        changed = transaction.look()
+        if changed.foreign or changed.lost:
+            return None
         if objective.needs_energy and runs[arm][-1].energy_j is None:
             raise Unsupported(
                 f"the energy meter did not move in a run of {runs[arm][-1].time_s:.3g} s",

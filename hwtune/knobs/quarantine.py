@@ -9,6 +9,7 @@ apart, and no marker is written.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -30,6 +31,12 @@ class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
+    digest: str = ""
+    """Of everything else: a flipped bit is not believed."""
+
+    def signed(self) -> str:
+        """What the digest has to be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 class Attempt(BaseModel):
@@ -184,7 +191,7 @@ class Quarantine:
         return gone
 
     def _save(self, name: str, file: _File) -> None:
-        durable.save(self._dir / name, file.model_dump_json(indent=1))
+        durable.save(self._dir / name, file.model_copy(update={"digest": file.signed()}).model_dump_json(indent=1))
 
     def _load(self, name: str, form: type[_F]) -> _F | None:
         path = self._dir / name
@@ -193,13 +200,16 @@ class Quarantine:
         if text is None:
             return None
         try:
-            return form.model_validate_json(text)
+            file = form.model_validate_json(text)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
             raise JournalError(
                 f"{path} is damaged: {where + ': ' if where else ''}{problem['msg']}", hint=hint
             ) from error
+        if file.digest != file.signed():
+            raise JournalError(f"{path} is damaged: its digest does not fit", hint=hint)
+        return file
 
 
 def _same(one: str, other: str) -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 from hwtune.cli import knobs, quarantine
 from hwtune.domain.errors import JournalError, KnobError, UsageError
+from hwtune.host.fs import LinuxFS
+from hwtune.knobs.quarantine import Quarantine
 
 CPUFREQ = "sys/devices/system/cpu/cpufreq"
 BOOT = "proc/sys/kernel/random/boot_id"
@@ -41,9 +43,9 @@ def root(tmp_path: Path) -> Path:
 
 def crashed(root: Path, knob: str = "boost") -> None:
     """The marker that a machine leaves which goes down at the first change of a knob."""
-    attempt = {"knob": knob, "wanted": "0", "driver": "acpi-cpufreq", "kernel": "6.1.0", "boot_id": "first"}
-    (root / STATE).mkdir(parents=True, exist_ok=True)
-    (root / STATE / "attempt.json").write_text(json.dumps({"schema_version": 1, "attempt": attempt}))
+    (root / BOOT).write_text("first")
+    Quarantine(root / STATE, LinuxFS(root)).attempt(knob, "0")
+    (root / BOOT).write_text("second")
 
 
 def test_listed_refused_cleared_and_set(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

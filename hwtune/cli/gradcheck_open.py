@@ -115,7 +115,7 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
             found.at = place or found.session.chosen
             _look(found, planner)
             _measure(found, transaction, wish.command.work(opened, collector), wish)
-        found.restored = backend.snapshot() == before
+        found.restored = transaction.is_back(before)
     return found
 
 

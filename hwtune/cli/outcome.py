@@ -170,8 +170,10 @@ def changes(space: KnobSpace, setting: Setting) -> list[tuple[str, str, str]]:
     ]
 
 
-def restored_text(restored: bool) -> str:
-    """How the machine was left."""
+def restored_text(restored: bool, *, yielded: bool = False) -> str:
+    """How the machine was left; `yielded` when somebody else has set something meanwhile."""
+    if restored and yielded:
+        return "Everything else is back as it was; what somebody else has set stays."
     if restored:
         return "Everything is back as it was."
     return "NOT everything could be put back: see `hwtune status`, then `hwtune restore`."

@@ -17,7 +17,6 @@ from hwtune.cli.signals import Terminated, exit_status
 from hwtune.cli.sweep_progress import SweepProgress
 from hwtune.domain.errors import Unsupported, UsageError
 from hwtune.domain.knob import KnobSpace
-from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.transaction import Transaction
 from hwtune.sensors.collector import Collector
 from hwtune.sensors.energy import EnergySource
@@ -57,7 +56,7 @@ class Sweeping:
         passes: how often every setting is visited.
         energy: where energy figures come from.
         label: the work, as one would type it.
-        backend: the machine's knobs.
+        transaction: what it writes through.
         work: what is measured.
         before: path → text of every attribute at the start.
         rows_before: rows of earlier, interrupted sweeps.
@@ -71,7 +70,7 @@ class Sweeping:
     passes: int
     energy: EnergySource
     label: str
-    backend: CpufreqBackend
+    transaction: Transaction
     work: CommandWorkload
     before: Mapping[str, str]
     rows_before: int
@@ -87,7 +86,7 @@ class Sweeping:
 
     def look_again(self) -> None:
         """Compare the machine with how it was found, behind the end of the transaction."""
-        self.restored = self.backend.snapshot() == self.before
+        self.restored = self.transaction.is_back(self.before)
 
 
 @contextmanager
@@ -146,7 +145,7 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator
             passes=wish.passes,
             energy=collector.energy,
             label=label,
-            backend=backend,
+            transaction=transaction,
             work=work,
             before=backend.snapshot(),
             rows_before=len(table.rows),

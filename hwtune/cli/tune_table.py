@@ -110,7 +110,8 @@ def _conclusion(opened: OpenHost, tuning: Tuning) -> list[str]:
         lines.append(f"The model was not trusted to go on: {session.why_stopped}.")
     if tuning.kept:
         return [*lines, "The setting stays applied; `hwtune restore` puts the defaults back."]
-    return [*lines, restored_text(tuning.restored)]
+    yielded = any(notice.kind == "yielded" for notice in session.notices)
+    return [*lines, restored_text(tuning.restored, yielded=yielded)]
 
 
 def _expectation(tuning: Tuning) -> list[str]:

@@ -99,7 +99,7 @@ class Tuning:
 
     def look_again(self) -> None:
         """Compare the machine with how it was found, behind the end of the transaction."""
-        self.restored = self.backend.snapshot() == self.before
+        self.restored = self.transaction.is_back(self.before)
 
 
 def parse_duration_s(text: str) -> float:

@@ -8,7 +8,7 @@ the driver starts with. Such a value is nobody's edit; it is set again with the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -102,6 +102,20 @@ def changes(
             else:
                 foreign[path] = text
     return Changes(foreign=foreign, lost=lost, away=frozenset(away))
+
+
+def same_but(theirs: Collection[str], before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether everything reads as it did, but for what somebody else has set, and what their governor brings with it.
+
+    Args:
+        theirs: paths that somebody else has set.
+        before: path → text.
+        now: path → text.
+    """
+    governed = any(name_of(path) == GOVERNOR for path in theirs)
+    moved = (Stage.TUNABLE, Stage.EPP) if governed else ()
+    compared = {path for path in {*before, *now} if path not in theirs and stage_of(path) not in moved}
+    return all(before.get(path) == now.get(path) for path in compared)
 
 
 def forgotten(backend: Readable, path: str, text: str, *, original: Mapping[str, str]) -> bool:

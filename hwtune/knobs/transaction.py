@@ -20,7 +20,7 @@ from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
 from hwtune.knobs.attributes import GOVERNOR, Stage, Write, knob_of, stage_of
-from hwtune.knobs.changes import Changes, changes, offline, policy_of
+from hwtune.knobs.changes import Changes, changes, offline, policy_of, same_but
 from hwtune.knobs.claims import claimed, handed_over, written
 from hwtune.knobs.interruption import uninterrupted
 from hwtune.knobs.journal import Journal
@@ -190,6 +190,10 @@ class Transaction:
         if found.foreign:
             self._yield(found.foreign)
         return found
+
+    def is_back(self, before: Mapping[str, str]) -> bool:
+        """Whether everything reads as in an earlier snapshot, but for what somebody else has set meanwhile."""
+        return same_but(self._theirs, before, self.backend.snapshot())
 
     def keep(self) -> None:
         """Let the settings stay when the transaction ends; `hwtune restore` undoes them.

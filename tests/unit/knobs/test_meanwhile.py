@@ -232,3 +232,17 @@ def test_what_waits_from_a_crash_is_put_back_by_a_later_visit(tmp_path: Path) ->
         stay.apply(Setting(max=2_000_000))
     assert kernel.texts() == start
     assert not (tmp_path / "journal.json").exists()
+
+
+def test_everything_is_back_but_for_what_is_theirs(tmp_path: Path) -> None:
+    kernel = acpi()
+    backend = CpufreqBackend(kernel)
+    before = backend.snapshot()
+    with transaction(kernel, tmp_path) as stay:
+        stay.apply(Setting(max=1_600_000, governor="powersave"))
+        assert not stay.is_back(before)
+        kernel.kernel.somebody(f"{P0}/scaling_governor", "conservative")
+    assert backend.snapshot() != before
+    assert stay.is_back(before)
+    kernel.kernel.somebody(f"{P1}/scaling_max_freq", "1600000")
+    assert not stay.is_back(before)

@@ -282,7 +282,8 @@ def _rest_of(journal: Journal, paths: set[str]) -> Journal | None:
     """The journal of what hangs together with these paths; None when there are none.
 
     A policy's attributes do, and the tunables of the governor it had, which only that will bring back. A switch for
-    the whole machine moves the limits of all policies.
+    the whole machine moves the limits of all policies: where it waits they do, and where one of them waits, that the
+    switch was ours explains what it reads.
     """
     if not paths:
         return None
@@ -293,7 +294,8 @@ def _rest_of(journal: Journal, paths: set[str]) -> Journal | None:
     def stays(path: str) -> bool:
         directory = directory_of(path)
         comes_back = stage_of(path) is Stage.TUNABLE and name_of(directory) in governors
-        return whole or directory in directories or comes_back
+        explains = stage_of(path) is Stage.BOOST and path in journal.ours
+        return whole or directory in directories or comes_back or explains
 
     return journal.model_copy(
         update={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -260,5 +261,22 @@ def test_a_request_in_the_turbo_range_is_ours_before_it_was_read_back(tmp_path: 
         transaction.apply(Setting({"policy0.max": 2_900_000}))
     transaction._lock.release()
     assert kernel.read(f"{P0}/scaling_max_freq") == "3400000\n"
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_a_limit_that_boost_has_moved_waits_with_the_switch_that_explains_it(tmp_path: Path) -> None:
+    """Boost is back and has overwritten the maximum, and the CPU goes before that is put back."""
+    kernel = MACHINES["cppc_cpufreq"]()
+    kernel.somebody(f"{CPUFREQ}/policy2/scaling_max_freq", "2375000")
+    start = kernel.state()
+    transaction = stay(kernel, tmp_path)
+    with transaction:
+        transaction.apply(Setting(boost="0"))
+        kernel.faults.append(Fault(pattern=f"{P0}/scaling_max_freq", action=lambda kernel: kernel.hotplug(2, False)))
+        with suppress(RestoreError):
+            transaction.restore()
+        kernel.hotplug(2, True)
+        assert kernel.read(f"{CPUFREQ}/policy2/scaling_max_freq") == "3000000\n"
     restored(kernel, tmp_path)
     assert kernel.state() == start

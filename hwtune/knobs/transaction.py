@@ -7,7 +7,6 @@ what a crash leaves behind is put back by whoever comes next. What somebody else
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +18,16 @@ from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.host.clock import suspended_s
 from hwtune.host.fs import HostFS
 from hwtune.knobs import journal as journals
-from hwtune.knobs.attributes import GOVERNOR, Stage, Write, knob_of, stage_of
-from hwtune.knobs.changes import Changes, changes, offline, policy_of, same_but
+from hwtune.knobs.attributes import Stage, Write, knob_of, stage_of
+from hwtune.knobs.changes import Changes, policy_of
 from hwtune.knobs.claims import claimed, handed_over, written
 from hwtune.knobs.interruption import uninterrupted
 from hwtune.knobs.journal import Journal
 from hwtune.knobs.lock import Lock
 from hwtune.knobs.outcome import Outcome, worst_of
 from hwtune.knobs.quarantine import Quarantine
-from hwtune.knobs.restore import Restorable, RestoreReport, put_back, restore_journal, settle, slept_since
+from hwtune.knobs.restore import Restorable, RestoreReport, put_back, restore_journal, settle
+from hwtune.knobs.watch import Watch
 from hwtune.knobs.writing import present, write_stage
 
 _log = logging.getLogger(__name__)
@@ -98,17 +98,14 @@ class Transaction:
         self._files = files
         self._on_foreign = on_foreign
         self._slept_s = slept_s
+        self._watch = Watch(backend, slept_s)
         self._lock = Lock(run_dir, verb=verb)
         self._quarantine = None if state_dir is None else Quarantine(state_dir, files)
         self._held: dict[str, Outcome] = {}
-        self._theirs: dict[str, str] = {}
         self._earlier: Journal | None = None
         self._journal: Journal | None = None
         self._found: dict[str, str] = {}
         self._asked = Setting()
-        self._left: dict[str, str] = {}
-        self._left_slept_s = 0.0
-        self._away: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         """Take the machine.
@@ -163,8 +160,9 @@ class Transaction:
         self._bring(setting, outcomes)
         effective = self.backend.effective()
         touched = {outcome.knob for outcome in outcomes if outcome.result != "offline"}
+        knobs = {knob.name: knob for knob in self.backend.space.knobs}
         for knob, value in setting.items():
-            if knob not in touched and self._is_away(knob):
+            if knob not in touched and self._watch.is_away(knobs.get(knob)):
                 outcomes.append(Outcome(knob=knob, result="offline", wanted=str(value)))
             elif knob not in touched and effective.get(knob, value) == value:
                 outcomes.append(Outcome(knob=knob, result="already", wanted=str(value), effective=str(value)))
@@ -184,7 +182,6 @@ class Transaction:
             JournalError: the journal cannot be written.
         """
         found = self._changes()
-        self._away |= found.away
         for path, text in found.lost.items():
             _log.info("%s reads %s since a suspend or a hotplug: it is set again", knob_of(path), text)
         if found.foreign:
@@ -193,7 +190,7 @@ class Transaction:
 
     def is_back(self, before: Mapping[str, str]) -> bool:
         """Whether everything reads as in an earlier snapshot, but for what somebody else has set meanwhile."""
-        return same_but(self._theirs, before, self.backend.snapshot())
+        return self._watch.is_back(before, self.backend.snapshot())
 
     def keep(self) -> None:
         """Let the settings stay when the transaction ends; `hwtune restore` undoes them.
@@ -213,7 +210,7 @@ class Transaction:
         """
         # Only while we are here can a tunable that was set meanwhile be told from one that began anew.
         theirs = self._changes().foreign
-        self._theirs.update(theirs)
+        self._watch.hand_over(theirs)
         journal, self._journal = self._journal, None
         if journal is None:
             return RestoreReport()
@@ -225,17 +222,17 @@ class Transaction:
             kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
             # From settings that were kept the visit began; what a crash has left was never anybody's wish.
             target = {**self._found, **journal.original} if kept is None else {**journal.original, **self._found}
-            report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._restarted)
+            report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._watch.restarted)
             for path, text in report.foreign.items():
                 _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
             for path in report.offline:
                 _log.warning("%s is not there: it waits for `hwtune restore`", knob_of(path))
-            self._left = {}
+            self._watch.forget()
             try:
                 settle(self._run_dir, journal, report, before=kept)
             finally:
                 self._earlier = journals.load(self._run_dir, self._files)
-        return replace(report, foreign={**self._theirs, **report.foreign})
+        return replace(report, foreign={**self._watch.theirs, **report.foreign})
 
     def _recover(self) -> None:
         found = journals.load(self._run_dir, self._files)
@@ -258,23 +255,15 @@ class Transaction:
         return replace(held, wanted=str(value)) if held.result == "quarantined" else held
 
     def _changes(self) -> Changes:
-        if not self._left:
-            return Changes()
-        ours = {} if self._journal is None else self._journal.ours
-        return changes(self.backend, left=self._left, ours=ours, original=self._originals(), restarted=self._restarted)
+        return self._watch.look(ours={} if self._journal is None else self._journal.ours, original=self._originals())
 
     def _originals(self) -> Mapping[str, str]:
         return self._found if self._journal is None else self._journal.original
 
-    def _restarted(self, path: str) -> bool:
-        """Whether the attribute may have been started anew since it was written."""
-        return slept_since(self._left_slept_s, self._slept_s) or policy_of(path) in self._away
-
     def _yield(self, foreign: Mapping[str, str]) -> None:
         """Leave attributes to whoever has set them: the journal lets them go, the rest of their knobs goes back."""
-        self._theirs.update(foreign)
+        self._watch.hand_over(foreign)
         self._found |= foreign
-        self._left = {path: text for path, text in self._left.items() if path not in foreign}
         if self._journal is not None:
             self._save(handed_over(self._journal, foreign), state=self._journal.state)
         for path, text in foreign.items():
@@ -306,18 +295,10 @@ class Transaction:
         while writes := [write for write in self._plan(setting) if write.stage > done]:
             done = writes[0].stage
             texts = self._write([write for write in writes if write.stage == done], texts, outcomes)
-        self._left = {path: text for path, text in texts.items() if path not in self._theirs}
-        self._left_slept_s = self._slept_s()
-        self._away = frozenset(policy for policy in self._policies() if offline(self.backend, f"{policy}/{GOVERNOR}"))
+        self._watch.leave(texts, self._policies())
 
     def _plan(self, setting: Setting) -> tuple[Write, ...]:
-        return tuple(write for write in self.backend.plan(setting) if write.path not in self._theirs)
-
-    def _is_away(self, knob: str) -> bool:
-        """Whether every policy that a knob acts on is offline."""
-        away = {int(number) for policy in self._away for number in re.findall(r"\d+", policy)}
-        found = next((each for each in self.backend.space.knobs if each.name == knob), None)
-        return found is not None and bool(found.scope) and set(found.scope) <= away
+        return tuple(write for write in self.backend.plan(setting) if write.path not in self._watch.theirs)
 
     def _policies(self) -> set[str]:
         """The directories of the policies that were there at the start."""

@@ -51,7 +51,7 @@ def campaign(n: int, seed: int, machines: Sequence[str], *, without_restore: boo
         number += 1
         if case is not None:
             cases.append(case)
-        if number > 20 * n + 100:
+        if number > (4 * n + 100 if cases else 300):
             raise SystemExit(f"error: {number} cases, and only {len(cases)} faults happened\nhint: another --machine?")
     return cases
 

@@ -208,31 +208,33 @@ class Transaction:
             RestoreError: something that is ours could not be put back; the journal is kept.
             JournalError: the journal cannot be written or removed.
         """
-        # Only while we are here can a tunable that was set meanwhile be told from one that began anew.
-        theirs = self._changes().foreign
-        self._watch.hand_over(theirs)
-        journal, self._journal = self._journal, None
-        if journal is None:
-            return RestoreReport()
         with uninterrupted():
-            journal = handed_over(journal, theirs)
-            self._found |= theirs
+            # Only while we are here can a tunable that was set meanwhile be told from one that began anew.
+            theirs = self._changes().foreign
+            self._watch.hand_over(theirs)
+            journal, self._journal = self._journal, None
+            if journal is None:
+                return RestoreReport()
             for path, text in theirs.items():
                 _log.warning("somebody else has set %s to %s: it is left to them", knob_of(path), text)
-            kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
-            # From settings that were kept the visit began; what a crash has left was never anybody's wish.
-            target = {**self._found, **journal.original} if kept is None else {**journal.original, **self._found}
-            report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._watch.restarted)
-            for path, text in report.foreign.items():
-                _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
-            for path in report.offline:
-                _log.warning("%s is not there: it waits for `hwtune restore`", knob_of(path))
-            self._watch.forget()
-            try:
-                settle(self._run_dir, journal, report, before=kept)
-            finally:
-                self._earlier = journals.load(self._run_dir, self._files)
+            report = self._put_back(handed_over(journal, theirs), {**self._found, **theirs})
         return replace(report, foreign={**self._watch.theirs, **report.foreign})
+
+    def _put_back(self, journal: Journal, found: Mapping[str, str]) -> RestoreReport:
+        kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
+        # From settings that were kept the visit began; what a crash has left was never anybody's wish.
+        target = {**found, **journal.original} if kept is None else {**journal.original, **found}
+        report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._watch.restarted)
+        for path, text in report.foreign.items():
+            _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
+        for path in report.offline:
+            _log.warning("%s is not there: it waits for `hwtune restore`", knob_of(path))
+        self._watch.forget()
+        try:
+            settle(self._run_dir, journal, report, before=kept)
+        finally:
+            self._earlier = journals.load(self._run_dir, self._files)
+        return report
 
     def _recover(self) -> None:
         found = journals.load(self._run_dir, self._files)

@@ -25,7 +25,7 @@ class Settling(Writable, Readable, Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Stage:
+class Answers:
     """What became of the writes of a stage.
 
     Args:
@@ -63,14 +63,14 @@ def present(
     return here, away
 
 
-def write_stage(backend: Settling, writes: Sequence[Write], quarantine: Quarantine | None) -> Stage:
+def write_stage(backend: Settling, writes: Sequence[Write], quarantine: Quarantine | None) -> Answers:
     """Write, wait, read back; the caller has journaled all of it.
 
     Raises:
         PermissionDenied: no right to write there.
         JournalError: the marker of a first change cannot be written.
     """
-    stage = Stage()
+    stage = Answers()
     for batch in _batches(writes, quarantine):
         new = quarantine is not None and quarantine.is_new(batch[0].knob)
         if quarantine is not None and new:
@@ -82,7 +82,7 @@ def write_stage(backend: Settling, writes: Sequence[Write], quarantine: Quaranti
     return stage
 
 
-def _write_batch(backend: Settling, batch: Sequence[Write], stage: Stage) -> None:
+def _write_batch(backend: Settling, batch: Sequence[Write], stage: Answers) -> None:
     rejections = [write_one(backend, write) for write in batch]
     backend.settle(batch)
     for write, rejection in zip(batch, rejections, strict=True):

@@ -87,7 +87,7 @@ def put(texts_before: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
-FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(data=st.data())

@@ -87,7 +87,7 @@ def test_a_hole_of_zeros_is_refused(machine: Machine) -> None:
         assert machine.restore() == "refused"
 
 
-@pytest.mark.parametrize("bit", [0, 2, 5, 7])
+@pytest.mark.parametrize("bit", [0, 5])
 def test_a_flipped_bit_anywhere_writes_nothing_wrong(machine: Machine, bit: int) -> None:
     """Only a flip that leaves the same document (in the white space) is restored."""
     refused = 0

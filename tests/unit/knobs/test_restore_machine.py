@@ -30,14 +30,13 @@ from hwtune.knobs.journal import baseline
 from hwtune.knobs.restore import restore_machine
 from hwtune.knobs.transaction import Transaction
 
-NAMES = ("acpi_cpufreq", "amd_pstate_epp", "cppc_cpufreq", "cpufreq_dt_biglittle", "intel_pstate_hwp", "old_layout")
 ERRNOS = (errno.EBUSY, errno.EINVAL, errno.EIO, errno.EAGAIN, errno.ENODEV, errno.EPERM)
 # Never chosen here by hwtune, so that whose it is can be told.
 THEIRS = {"scaling_governor": "conservative", "energy_performance_preference": "77", "scaling_max_freq": "1234500"}
 
 
 class Life(RuleBasedStateMachine):
-    @initialize(name=st.sampled_from(NAMES))
+    @initialize(name=st.sampled_from(sorted(MACHINES)))
     def boot(self, name: str) -> None:
         self.kernel: FakeKernel = MACHINES[name]()
         self.start = self.kernel.state()
@@ -148,6 +147,13 @@ class Life(RuleBasedStateMachine):
         for kernel in (self.kernel, self.alone):
             kernel.suspend()
 
+    @precondition(lambda self: self.kernel.driver.bios_limit and self.kernel.policies[0].table)
+    @rule(data=st.data())
+    def firmware(self, data: st.DataObject) -> None:
+        khz = data.draw(st.sampled_from((None, *self.kernel.policies[0].table)))
+        for kernel in (self.kernel, self.alone):
+            kernel.firmware_limit(khz)
+
     @rule(data=st.data(), code=st.sampled_from(ERRNOS), times=st.integers(1, 3))
     def fault(self, data: st.DataObject, code: int, times: int) -> None:
         path = data.draw(st.sampled_from(sorted(self.start)))
@@ -158,6 +164,7 @@ class Life(RuleBasedStateMachine):
             return
         self.kernel.faults = []
         for kernel in (self.kernel, self.alone):
+            kernel.firmware_limit(None)
             for cpu in {cpu for policy in kernel.policies for cpu in policy.cpus} - kernel.online:
                 kernel.hotplug(cpu, True)
         self.leave()

@@ -41,7 +41,7 @@ def carried_files(python: Path, scripts: Path) -> list[Path]:
         *(python, python.parent / "hwtune", environment / "pyvenv.cfg"),
         *(file for folder in {*standard, Path(program.origin).parent, scripts} for file in _files(folder)),
         *(file for name in _DISTRIBUTIONS for file in _distribution(name, set())),
-        *(path for path in Path(sysconfig.get_path("purelib")).glob("*.pth") if "import" not in path.read_text()),
+        *(path for path in Path(sysconfig.get_path("purelib")).glob("*.pth") if not _imports(path)),
     ]
     present = [path for path in wanted if path.exists()]
     libraries = _libraries([python, *(path for path in present if path.suffix == ".so")])
@@ -49,6 +49,11 @@ def carried_files(python: Path, scripts: Path) -> list[Path]:
     for path in (*present, *libraries):
         carried.update(dict.fromkeys(_with_parents(path)))
     return list(carried)
+
+
+def _imports(path: Path) -> bool:
+    """Whether a .pth file does more than name folders: what it would import may be left behind (site module)."""
+    return any(line.startswith(("import ", "import\t")) for line in path.read_text().splitlines())
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -140,6 +140,11 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
             return True
         if name_of(path) == MAX and now < clamped and (percent_is_ours or _cooling(files)):
             return True
+        # The hardware's maximum does not move with turbo everywhere, and then only the limit tells of it.
+        unboosted = NO_TURBO in ours and read_text(files, NO_TURBO) == "1"
+        base = _number(files, f"{directory}/base_frequency") if unboosted else None
+        if name_of(path) == MAX and now < clamped and unboosted and base in (None, now):
+            return True
         if name_of(path) == MIN and now > clamped and percent_is_ours:
             return True
     if name_of(path) == MAX or not any(request >= now for request in requests):

@@ -280,3 +280,19 @@ def test_a_limit_that_boost_has_moved_waits_with_the_switch_that_explains_it(tmp
         assert kernel.read(f"{CPUFREQ}/policy2/scaling_max_freq") == "3000000\n"
     restored(kernel, tmp_path)
     assert kernel.state() == start
+
+
+def test_a_request_that_a_switched_off_turbo_clamps_is_ours_before_it_was_read_back(tmp_path: Path) -> None:
+    """The hardware's maximum stays where it was, so that nothing but our own switch explains the value."""
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    start = kernel.state()
+    transaction = stay(kernel, tmp_path)
+    transaction.__enter__()
+    transaction.apply(Setting(boost="0", max=1_400_000))
+    kernel.faults.append(Fault(pattern=f"{P0}/scaling_max_freq", action="kill_after"))
+    with pytest.raises(Killed):
+        transaction.apply(Setting({"policy0.max": 3_000_000}))
+    transaction._lock.release()
+    assert kernel.read(f"{P0}/scaling_max_freq") == "2400000\n"
+    restored(kernel, tmp_path)
+    assert kernel.state() == start

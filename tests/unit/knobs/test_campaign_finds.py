@@ -285,10 +285,11 @@ def test_a_limit_that_boost_has_moved_waits_with_the_switch_that_explains_it(tmp
 def test_a_request_that_a_switched_off_turbo_clamps_is_ours_before_it_was_read_back(tmp_path: Path) -> None:
     """The hardware's maximum stays where it was, so that nothing but our own switch explains the value."""
     kernel = MACHINES["intel_pstate_nohwp"]()
+    kernel.somebody(f"{P0}/scaling_max_freq", "2237000")
     start = kernel.state()
     transaction = stay(kernel, tmp_path)
     transaction.__enter__()
-    transaction.apply(Setting(boost="0", max=1_400_000))
+    transaction.apply(Setting({"boost": "0", "policy0.max": 1_400_000}))
     kernel.faults.append(Fault(pattern=f"{P0}/scaling_max_freq", action="kill_after"))
     with pytest.raises(Killed):
         transaction.apply(Setting({"policy0.max": 3_000_000}))

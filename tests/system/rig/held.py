@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -50,6 +51,11 @@ class HeldTuning:
         """Lets all the rest go, to the end of the tuner."""
         while self._held:
             self.step()
+        return self._job.wait(_PATIENCE_S)
+
+    def interrupt(self) -> Result:
+        """Ctrl-C in the middle of the run that is held, under whatever setting that is."""
+        self._job.send_signal(signal.SIGINT, group=True)
         return self._job.wait(_PATIENCE_S)
 
     def _next_run(self) -> bool:

@@ -114,7 +114,7 @@ class _Restoring:
             except HostError:
                 self._mine.add(path)  # trying to put it back tells what is wrong
                 continue
-            if now is None and path in ours and (stage_of(path) is not Stage.TUNABLE or vanished(backend, path)):
+            if now is None and path in ours and not self._with_governor(path):
                 self._offline.add(path)
             elif (
                 now is None  # it may come back with its governor
@@ -125,6 +125,13 @@ class _Restoring:
                 self._mine.add(path)
             elif path in ours:
                 self._foreign[path] = now
+
+    def _with_governor(self, path: str) -> bool:
+        """Whether an attribute that is not there went with its governor; else its policy has, or all of them."""
+        if stage_of(path) is not Stage.TUNABLE or vanished(self._backend, path):
+            return False
+        governors = [each for each in self._original if name_of(each) == GOVERNOR]
+        return not governors or any(not vanished(self._backend, each) for each in governors)
 
     def run(self) -> RestoreReport:
         for _ in range(_PASSES):

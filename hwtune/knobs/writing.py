@@ -88,7 +88,7 @@ def _write_batch(backend: Settling, batch: Sequence[Write], stage: Answers) -> N
             stage.refused |= {write.path} if rejection is not None else set()
         elif outcome.result == "rejected":
             # What was taken and cannot be read back is set all the same.
-            stage.refused |= {write.path} if rejection is not None or outcome.errno == errno.ENODEV else set()
+            stage.refused |= {write.path} if rejection is not None else set()
         elif not backend.accepts(write.path, write.value, write.word(outcome.effective or "")):
             stage.unexplained = stage.unexplained or outcome
         stage.outcomes.append(outcome)

@@ -308,7 +308,7 @@ class Transaction:
 
     def _write(self, writes: list[Write], before: dict[str, str], outcomes: list[Outcome]) -> dict[str, str]:
         """Journal a stage, write it, read it back, journal what came of it; returns what everything reads now."""
-        writes, away = present(self.backend, writes, self._as_found(before))
+        writes, away = present(self.backend, writes, self._policies(), self._as_found(before))
         outcomes += away
         if not writes:
             return before

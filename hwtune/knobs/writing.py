@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Protocol
 
 from hwtune.knobs.attributes import Write
-from hwtune.knobs.changes import Readable, offline
+from hwtune.knobs.changes import Readable, offline, policy_of
 from hwtune.knobs.outcome import Outcome, Writable, outcome_of, read_one, write_one
 from hwtune.knobs.quarantine import Quarantine
 
@@ -39,18 +39,22 @@ class Answers:
     unexplained: Outcome | None = None
 
 
-def present(backend: Settling, writes: Sequence[Write], read: Collection[str]) -> tuple[list[Write], list[Outcome]]:
+def present(
+    backend: Settling, writes: Sequence[Write], known: Collection[str], read: Collection[str]
+) -> tuple[list[Write], list[Outcome]]:
     """The writes whose attributes are there, and outcomes for those that are away with the CPUs of their policy.
 
     Args:
         backend: the machine.
         writes: of a stage.
+        known: directories of the policies that were there at the start; of others nobody knows how they were found.
         read: paths whose text is known; what cannot be read could not be put back, and is not written.
     """
     here: list[Write] = []
     away: list[Outcome] = []
     for write in writes:
-        if offline(backend, write.path):
+        policy = policy_of(write.path)
+        if (policy is not None and policy not in known) or offline(backend, write.path):
             away.append(outcome_of(write, "offline"))
         elif write.path not in read:
             away.append(outcome_of(write, "rejected", errno=errno.ENODATA))

@@ -198,19 +198,6 @@ def test_a_knob_all_of_whose_cpus_are_offline_waits(tmp_path: Path) -> None:
     assert kernel.texts() == start
 
 
-def test_a_policy_that_comes_after_the_start_is_set_with_its_like(tmp_path: Path) -> None:
-    kernel = acpi()
-    start = kernel.texts()
-    kernel.plug(1, online=False)
-    with transaction(kernel, tmp_path) as stay:
-        stay.apply(Setting(max=1_600_000))
-        kernel.plug(1, online=True)
-        applied = stay.apply(Setting(max=2_000_000))
-        assert applied.effective["max"] == 2_000_000
-        assert kernel.texts()[f"{P1}/scaling_max_freq"] == "2000000"
-    assert kernel.texts() == start
-
-
 def test_a_policy_that_goes_offline_between_write_and_look(tmp_path: Path) -> None:
     kernel = acpi()
     start = kernel.texts()

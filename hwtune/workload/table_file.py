@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hwtune.domain.errors import Locked, UsageError, WorkloadError
 from hwtune.domain.knob import Knob, Setting
+from hwtune.host.durable import replace
 from hwtune.workload.sweep_table import Form, Origin, Row
 
 _ELSEWHERE = "nothing was changed; name another file with --out, or move this one away"
@@ -87,8 +88,8 @@ class TableFile:
             if self._form is None:
                 self._form = Form(workload=self._origin.workload, knobs=self._knobs, features=features)
                 saved = _Saved(origin=self._origin, features=self._form.features)
-                _replace(self._origin_path, saved.model_dump_json(indent=1) + "\n")
-            _replace(self.sidecar, self._form.sidecar(self._origin, self.rows))
+                replace(self._origin_path, saved.model_dump_json(indent=1) + "\n")
+            replace(self.sidecar, self._form.sidecar(self._origin, self.rows))
             os.ftruncate(self._fd, self._end)
             if self._end == 0:
                 self._write(self._form.header())
@@ -121,7 +122,7 @@ class TableFile:
         os.close(fd)
         if self._form is not None:
             try:
-                _replace(self.sidecar, self._form.sidecar(self._origin, self.rows))
+                replace(self.sidecar, self._form.sidecar(self._origin, self.rows))
             except OSError as failure:
                 raise _refused("write", self.sidecar, failure) from failure
 
@@ -218,25 +219,6 @@ def _flat(origin: Origin) -> dict[str, object]:
         for key, value in values.items()
     }
     return nested | {name: value for name, value in fields.items() if not isinstance(value, dict)}
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write aside, fsync, put in place."""
-    aside = path.with_name(f"{path.name}.new")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _short(value: object) -> str:

@@ -15,6 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "system"))  # the f
 @pytest.fixture(scope="session", autouse=True)
 def _in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hwtune.knobs.durable.os.fsync", lambda fd: None)
+        patch.setattr("hwtune.host.durable.os.fsync", lambda fd: None)
         patch.setattr("hwtune.knobs.cpufreq.time.sleep", lambda duration_s: None)
         yield

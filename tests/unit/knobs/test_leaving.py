@@ -143,7 +143,7 @@ def test_no_journal_no_write(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with open_transaction(kernel, tmp_path) as transaction:
-        monkeypatch.setattr("hwtune.knobs.durable.os.fsync", full)
+        monkeypatch.setattr("hwtune.host.durable.os.fsync", full)
         with pytest.raises(JournalError, match="No space left"):
             transaction.apply(Setting(governor="powersave", max=1_200_000))
     assert kernel.writes == []

@@ -186,7 +186,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.fixture
 def _no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwtune.knobs.durable.os.fsync", lambda fd: None)
+    monkeypatch.setattr("hwtune.host.durable.os.fsync", lambda fd: None)
 
 
 @pytest.mark.usefixtures("_no_power_cut")

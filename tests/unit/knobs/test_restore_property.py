@@ -21,7 +21,7 @@ SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 
 @pytest.fixture(autouse=True)
 def _no_power_cut(monkeypatch):
-    monkeypatch.setattr("hwtune.knobs.durable.os.fsync", lambda fd: None)
+    monkeypatch.setattr("hwtune.host.durable.os.fsync", lambda fd: None)
 
 
 def values(knob):

@@ -28,7 +28,8 @@ from hwtune.knobs.attributes import (
     name_of,
     stage_of,
 )
-from hwtune.knobs.ownership import Ours
+from hwtune.knobs.ownership import Ours, governor_was_changed
+from hwtune.knobs.tunables import begins_with
 
 # What drivers set when they start a CPU anew; the words for the EPP differ with the firmware.
 _STARTS = {BOOST: ("1",), "no_turbo": ("0",), EPP: ("balance_performance", "128", "default")}
@@ -97,7 +98,9 @@ def changes(
             if vanished(backend, path):
                 away.add(policy_of(path) or directory_of(path))
         elif text != left.get(path) and not backend.explains(path, text, ours=claims, original={}):
-            if restarted(path) and forgotten(backend, path, text, original=original):
+            if began_anew(path, text, ours=ours, original=original) or (
+                restarted(path) and forgotten(backend, path, text, original=original)
+            ):
                 lost[path] = text
             else:
                 foreign[path] = text
@@ -116,6 +119,15 @@ def same_but(theirs: Collection[str], before: Mapping[str, str], now: Mapping[st
     moved = (Stage.TUNABLE, Stage.EPP) if governed else ()
     compared = {path for path in {*before, *now} if path not in theirs and stage_of(path) not in moved}
     return all(before.get(path) == now.get(path) for path in compared)
+
+
+def began_anew(path: str, text: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
+    """Whether a tunable that policies share reads as its governor begins, after we have left that governor.
+
+    Then the CPUs of whoever still used it may have gone and come between two looks, which nothing else tells.
+    """
+    shared = stage_of(path) is Stage.TUNABLE and policy_of(path) is None
+    return shared and begins_with(path, text) and governor_was_changed(path, ours=ours, original=original)
 
 
 def forgotten(backend: Readable, path: str, text: str, *, original: Mapping[str, str]) -> bool:

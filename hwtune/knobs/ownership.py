@@ -102,10 +102,10 @@ def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mappi
     if name == BOOST and path != GLOBAL_BOOST:
         # A restore that was killed half way has put the switch for all back, and each policy's with it.
         return GLOBAL_BOOST in ours and text in (*ours[GLOBAL_BOOST], original.get(GLOBAL_BOOST))
-    return stage_of(path) is Stage.TUNABLE and _governor_was_changed(path, ours=ours, original=original)
+    return stage_of(path) is Stage.TUNABLE and governor_was_changed(path, ours=ours, original=original)
 
 
-def _governor_was_changed(path: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
+def governor_was_changed(path: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
     """A governor that was left and taken up again has the kernel's tunables, not the ones it had."""
     directory = directory_of(path) if name_of(path) == "scaling_setspeed" else directory_of(directory_of(path))
     return any(
@@ -133,8 +133,7 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
     if name_of(path) == MAX and now == highest:
         if boost_is_ours and driver.boost_resets_max:
             return True
-        # Without hardware P-states, and so without a preference, a request in the turbo range is the driver's top.
-        if path in ours and driver.max_snaps_to_top and read_text(files, f"{directory}/{EPP}") is None:
+        if path in ours and _snaps_to_top(files, directory):
             return True
     requests = [int(mine) for mine in (*ours.get(path, ()), original.get(path, "")) if mine.isdecimal()]
     for request in requests:
@@ -150,11 +149,35 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
             return True
         if name_of(path) == MIN and now > clamped and percent_is_ours:
             return True
+        if name_of(path) == MIN and now < clamped and path in ours and _hidden(files, directory, now):
+            return True
     if name_of(path) == MAX or not any(request >= now for request in requests):
         return False
     # A minimum above the maximum reads as the maximum: as it is, or as it was asked for where that reads otherwise.
     maximum = f"{directory}/{MAX}"
     return now == _number(files, maximum) or text in ours.get(maximum, ())
+
+
+def _snaps_to_top(files: HostFS, directory: str) -> bool:
+    """Whether a maximum in the turbo range reads as the driver's top: without hardware P-states, so without an EPP."""
+    driver = driver_named(read_text(files, f"{directory}/scaling_driver"))
+    return driver.max_snaps_to_top and read_text(files, f"{directory}/{EPP}") is None
+
+
+def _hidden(files: HostFS, directory: str, khz: int) -> bool:
+    """Whether a request for the maximum that reads as the top may hold a minimum at this frequency of the turbo range.
+
+    admin-guide/pm/intel_pstate.rst: `turbo_pct` is the share of the turbo range in all `num_pstates`, 100 MHz each.
+    """
+    top, states = (
+        _number(files, f"{directory}/cpuinfo_max_freq"),
+        _number(files, f"{directory_of(NO_TURBO)}/num_pstates"),
+    )
+    share = _number(files, f"{directory_of(NO_TURBO)}/turbo_pct")
+    if not _snaps_to_top(files, directory) or top is None or states is None or share is None:
+        return False
+    turbo_states = states * share // 100 + 1
+    return _number(files, f"{directory}/{MAX}") == top and khz >= top - turbo_states * 100_000
 
 
 def _highest(files: HostFS, directory: str) -> int | None:

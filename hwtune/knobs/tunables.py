@@ -60,6 +60,11 @@ TUNABLES = (
 )
 
 
+def begins_with(path: str, text: str) -> bool:
+    """Whether a text is what the kernel's documentation says that the tunable in this file begins with."""
+    return any(path.endswith(f"/{each.key.replace('.', '/')}") and text == str(each.default) for each in TUNABLES)
+
+
 def tunable_paths(files: HostFS, key: str, policies: tuple[Policy, ...]) -> tuple[str, ...]:
     """The files of a tunable as they stand now: each policy's own, or the one for all.
 

@@ -103,9 +103,12 @@ class IntelPstate:
             "no_turbo": Attribute(lambda: str(int(not self.boost.on)), self._store_no_turbo),
             "max_perf_pct": Attribute(lambda: str(self.max_perf_pct), self._store_max),
             "min_perf_pct": Attribute(lambda: str(self.min_perf_pct), self._store_min),
-            "turbo_pct": constant(100 * (self._first.top - self._first.nominal) // self._first.top),
-            "num_pstates": constant((self._first.top - self._first.low) // 100_000 + 1),
+            "turbo_pct": constant(100 - 100 * self._states_to(self._first.nominal) // self._states_to(self._first.top)),
+            "num_pstates": constant(self._states_to(self._first.top)),
         }
+
+    def _states_to(self, khz: int) -> int:
+        return (khz - self._first.low) // 100_000 + 1
 
     def _store_no_turbo(self, text: str) -> None:
         off = scan(text) > 0

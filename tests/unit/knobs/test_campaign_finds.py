@@ -297,3 +297,32 @@ def test_a_request_that_a_switched_off_turbo_clamps_is_ours_before_it_was_read_b
     assert kernel.read(f"{P0}/scaling_max_freq") == "2400000\n"
     restored(kernel, tmp_path)
     assert kernel.state() == start
+
+
+def test_a_minimum_under_a_hidden_maximum_is_ours_before_it_is_read_back(tmp_path: Path) -> None:
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    kernel.somebody(f"{P0}/scaling_max_freq", "2533000")  # in the turbo range: it reads as the top
+    start = kernel.state()
+    transaction = stay(kernel, tmp_path)
+    transaction.__enter__()
+    kernel.faults.append(Fault(pattern="*/policy0/scaling_min_freq", action="kill_after"))
+    with suppress(Killed):
+        transaction.apply(Setting({"policy0.min": 3_200_000}))
+    transaction._lock.release()
+    kernel.faults.clear()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_tunables_that_began_anew_between_two_looks(tmp_path: Path) -> None:
+    """The only policy left under a governor goes and comes back: the directory of its tunables is a new one."""
+    kernel = MACHINES["intel_cpufreq"]()
+    kernel.somebody(f"{CPUFREQ}/schedutil/rate_limit_us", "14412")
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"policy0.governor": "powersave"}))
+        for online in (False, True):
+            for cpu in kernel.policies[1].cpus:
+                kernel.hotplug(cpu, online)
+        assert kernel.state()[f"{CPUFREQ}/schedutil/rate_limit_us"] != "14412\n"
+    assert kernel.state() == start

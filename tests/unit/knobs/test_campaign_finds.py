@@ -326,3 +326,15 @@ def test_tunables_that_began_anew_between_two_looks(tmp_path: Path) -> None:
                 kernel.hotplug(cpu, online)
         assert kernel.state()[f"{CPUFREQ}/schedutil/rate_limit_us"] != "14412\n"
     assert kernel.state() == start
+
+
+def test_a_maximum_that_moves_by_itself_is_not_written(tmp_path: Path) -> None:
+    """cppc_cpufreq tells of no firmware limit: what moves under one looks like somebody's, and hides their request."""
+    kernel = MACHINES["cppc_cpufreq"]()
+    start = kernel.state()
+    kernel.firmware_limit(2_233_500)
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(min=2_000_000))
+        kernel.firmware_limit(2_461_500)
+    kernel.firmware_limit(None)
+    assert kernel.state() == start

@@ -36,8 +36,6 @@ _CLAIMS_LESS = {
     "test_cli_knobs::test_a_dry_run_writes_nothing_and_shows_the_difference",
     "test_cli_knobs::test_bad_words_change_nothing",
     "test_cli_knobs::test_corrupt_journal_and_no_cpufreq",
-    "test_drivers::test_a_maximum_among_the_turbo_states_may_become_the_top",
-    "test_session_meanwhile::test_somebody_sets_our_knob_in_the_middle",
     "test_extra::test_reset_goes_to_what_the_kernel_names_as_the_default",
 }
 _IGNORED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")

@@ -65,11 +65,11 @@ def test_every_knob_turned_at_once_goes_back(name, tmp_path):
 
 def test_a_maximum_among_the_turbo_states_may_become_the_top(tmp_path):
     kernel, files = machine("intel_pstate_nohwp")
-    start = kernel.state()
+    start, requests = kernel.state(), kernel.requests()
     with stay_at(files, tmp_path) as stay:
         outcome = stay.apply(Setting(max=2_800_000)).outcomes[0]
         assert (outcome.result, outcome.effective) == ("clamped", "3400000")
-    assert kernel.state() == start
+    assert (kernel.state(), kernel.requests()) == (start, requests)
 
 
 @pytest.mark.parametrize(

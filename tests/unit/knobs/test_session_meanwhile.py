@@ -122,9 +122,10 @@ def test_somebody_sets_our_knob_in_the_middle(tmp_path: Path) -> None:
         tmp_path,
         {"max": 1_600_000, "governor": "powersave"},
         {"governor": "performance"},
+        {"governor": "powersave"},
         during={3: lambda: kernel.kernel.somebody(f"{P1}/scaling_max_freq", "2800000")},
     )
-    assert work.measured == 5  # the disturbed one was measured again; then the default anew
+    assert work.measured == 6  # the disturbed one was measured again; then the default anew
     assert [(notice.kind, notice.knob) for notice in session.notices] == [("yielded", "max")]
     assert session.decisions[2].proposal.reason is Reason.DEFAULT
     assert kernel.texts() == {**start, f"{P1}/scaling_max_freq": "2800000"}

@@ -73,4 +73,8 @@ def explains(path: str, text: str, *, ours: Mapping[str, Sequence[str]], origina
         return False
     if NO_TURBO in ours and now <= (_HIGHEST if before is None else before):
         return True
+    # Putting back a turbo that was off squashes a request of ours, before that is put back itself.
+    off = NO_TURBO in ours and original.get(NO_TURBO) == "1"
+    if off and any(now < asked for mine in ours.get(path, ()) if (asked := whole(mine)) is not None):
+        return True
     return path in ours and any(text in ours.get(other, ()) for other in PERF_PCT)

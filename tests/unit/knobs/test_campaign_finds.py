@@ -22,6 +22,7 @@ from hwtune.knobs.transaction import Transaction
 
 P0 = f"{CPUFREQ}/policy0"
 EPP = "energy_performance_preference"
+NO_TURBO = "/sys/devices/system/cpu/intel_pstate/no_turbo"
 
 
 def stay(kernel: FakeKernel, run_dir: Path, **more: Any) -> Transaction:
@@ -337,4 +338,21 @@ def test_a_maximum_that_moves_by_itself_is_not_written(tmp_path: Path) -> None:
         transaction.apply(Setting(min=2_000_000))
         kernel.firmware_limit(2_461_500)
     kernel.firmware_limit(None)
+    assert kernel.state() == start
+
+
+def test_a_share_that_turbo_squashes_while_it_is_put_back_is_ours(tmp_path: Path) -> None:
+    kernel = MACHINES["intel_pstate_nohwp"]()
+    kernel.somebody(NO_TURBO, "1")
+    start = kernel.state()
+    files = InProcess(kernel)
+    backend = CpufreqBackend(files, sleep=lambda _s: None, wanted=("perf_pct",))
+    with (
+        pytest.raises(RestoreError),
+        Transaction(backend, run_dir=tmp_path, verb="tune", files=files) as transaction,
+    ):
+        transaction.apply(Setting({"boost": "1", "perf_pct.min": 93}))
+        kernel.faults.append(Fault(pattern="*/min_perf_pct", operation="write", errno=errno.ENODEV, times=2))
+    kernel.faults.clear()
+    restored(kernel, tmp_path)
     assert kernel.state() == start

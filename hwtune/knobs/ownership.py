@@ -144,8 +144,7 @@ def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original
             return True
         # The hardware's maximum does not move with turbo everywhere, and then only the limit tells of it.
         unboosted = NO_TURBO in ours and read_text(files, NO_TURBO) == "1"
-        base = _number(files, f"{directory}/base_frequency") if unboosted else None
-        if name_of(path) == MAX and now < clamped and unboosted and base in (None, now):
+        if name_of(path) == MAX and now < clamped and unboosted and _is_base(files, directory, now):
             return True
         if name_of(path) == MIN and now > clamped and percent_is_ours:
             return True
@@ -164,20 +163,29 @@ def _snaps_to_top(files: HostFS, directory: str) -> bool:
     return driver.max_snaps_to_top and read_text(files, f"{directory}/{EPP}") is None
 
 
+def _is_base(files: HostFS, directory: str, khz: int) -> bool:
+    """Whether this may be the highest frequency without turbo, as far as the driver tells of that."""
+    base, floor = _number(files, f"{directory}/base_frequency"), _turbo_floor(files, directory)
+    return khz == base if base is not None else floor is None or khz >= floor
+
+
 def _hidden(files: HostFS, directory: str, khz: int) -> bool:
-    """Whether a request for the maximum that reads as the top may hold a minimum at this frequency of the turbo range.
+    """Whether a request for the maximum, which reads as the top, may hold a minimum here in the turbo range."""
+    top, floor = _number(files, f"{directory}/cpuinfo_max_freq"), _turbo_floor(files, directory)
+    at_top = top is not None and _number(files, f"{directory}/{MAX}") == top
+    return at_top and _snaps_to_top(files, directory) and floor is not None and khz >= floor
+
+
+def _turbo_floor(files: HostFS, directory: str) -> int | None:
+    """Where the turbo range begins, at the lowest; None where intel_pstate does not tell.
 
     admin-guide/pm/intel_pstate.rst: `turbo_pct` is the share of the turbo range in all `num_pstates`, 100 MHz each.
     """
-    top, states = (
-        _number(files, f"{directory}/cpuinfo_max_freq"),
-        _number(files, f"{directory_of(NO_TURBO)}/num_pstates"),
-    )
-    share = _number(files, f"{directory_of(NO_TURBO)}/turbo_pct")
-    if not _snaps_to_top(files, directory) or top is None or states is None or share is None:
-        return False
-    turbo_states = states * share // 100 + 1
-    return _number(files, f"{directory}/{MAX}") == top and khz >= top - turbo_states * 100_000
+    top = _number(files, f"{directory}/cpuinfo_max_freq")
+    states, share = (_number(files, f"{directory_of(NO_TURBO)}/{name}") for name in ("num_pstates", "turbo_pct"))
+    if top is None or states is None or share is None:
+        return None
+    return top - (states * share // 100 + 1) * 100_000
 
 
 def _highest(files: HostFS, directory: str) -> int | None:

@@ -9,7 +9,7 @@ first one's own writes have moved. Killed at any point it can be begun again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,7 @@ def put_back(
     original: Mapping[str, str],
     ours: Ours,
     restarted: Callable[[str], bool] = lambda _path: False,
+    theirs: Collection[str] = (),
 ) -> RestoreReport:
     """Restore the attributes that are ours; the journal is the caller's business.
 
@@ -87,17 +88,25 @@ def put_back(
         ours: path → texts that are ours.
         restarted: whether an attribute may have been started anew since it was written, by a suspend or a hotplug: what
             it then begins with is nobody's wish.
+        theirs: paths whose text in `original` is somebody else's: written only where putting back has moved it, for
+            what a limit reads need not be what they have asked for.
     """
-    return _Restoring(backend, original, ours, restarted).run()
+    return _Restoring(backend, original, ours, restarted, theirs).run()
 
 
 class _Restoring:
     def __init__(
-        self, backend: Restorable, original: Mapping[str, str], ours: Ours, restarted: Callable[[str], bool]
+        self,
+        backend: Restorable,
+        original: Mapping[str, str],
+        ours: Ours,
+        restarted: Callable[[str], bool],
+        theirs: Collection[str],
     ) -> None:
         self._backend = backend
         self._original = original
         self._ours = ours
+        self._theirs = theirs
         self._limits_of = {directory_of(path) for path in ours if stage_of(path) is Stage.LIMIT}
         self._mine: set[str] = set()
         self._foreign: dict[str, str] = {}
@@ -165,6 +174,7 @@ class _Restoring:
             as_found = now == self._original[write.path]
             # Both limits of a policy are written once one was touched: the kernel remembers what it clamped.
             remembered = write.stage == Stage.LIMIT and directory_of(write.path) in self._limits_of
+            remembered = remembered and write.path not in self._theirs
             if now is None or (as_found and not remembered):
                 return False
             self._backend.write(write.path, write.value)

@@ -224,10 +224,13 @@ class Transaction:
         kept = self._earlier if self._earlier is not None and self._earlier.state == "kept" else None
         # From settings that were kept the visit began; what a crash has left was never anybody's wish.
         target = {**found, **journal.original} if kept is None else {**journal.original, **found}
-        # A limit of somebody else's is not written again: what it reads need not be what they have asked for.
-        limits = {path for path in self._watch.theirs if stage_of(path) is Stage.LIMIT}
-        target = {path: text for path, text in target.items() if path not in limits}
-        report = put_back(self.backend, original=target, ours=journal.ours, restarted=self._watch.restarted)
+        report = put_back(
+            self.backend,
+            original=target,
+            ours=journal.ours,
+            restarted=self._watch.restarted,
+            theirs=self._watch.theirs,
+        )
         for path, text in report.foreign.items():
             _log.warning("%s reads %s, which is not ours: left as it is", knob_of(path), text)
         for path in report.offline:

@@ -194,6 +194,10 @@ def test_any_life_ends_where_it_began() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=120, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=120,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,  # the same lives each time; other ones are a search, to be begun by hand
+            suppress_health_check=list(HealthCheck),
         ),
     )

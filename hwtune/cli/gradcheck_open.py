@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from hwtune.cli.command import Command
-from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.host import OpenHost, open_knobs, open_transaction
 from hwtune.cli.prior import refreshed_prior
 from hwtune.cli.problem import check_energy, problem_of
 from hwtune.cli.progress import SessionProgress
@@ -92,14 +92,7 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
         check_energy(collector.energy, problem)
         before = backend.snapshot()
         with (
-            Transaction(
-                backend,
-                run_dir=host.run_dir,
-                verb="gradcheck",
-                files=host.files,
-                state_dir=opened.state_dir,
-                on_foreign=wanted.on_foreign,
-            ) as transaction,
+            open_transaction(opened, backend, verb="gradcheck", on_foreign=wanted.on_foreign) as transaction,
             SessionProgress(evaluations=wish.budget, spoken=wish.spoken) as watcher,
         ):
             found.session = Session(

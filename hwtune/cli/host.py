@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hwtune.domain.errors import PermissionDenied, UsageError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hwtune.config import Config
     from hwtune.host.machine import Host
     from hwtune.knobs.cpufreq import CpufreqBackend
+    from hwtune.knobs.transaction import Transaction
     from hwtune.sim.machine import SimulatedMachine
 
 
@@ -130,6 +131,23 @@ def open_knobs(opened: OpenHost, named: Sequence[str] = ()) -> CpufreqBackend:
     host, tune = opened.host, opened.config.tune
     wanted = (*tune.extra, *extra.named((*(tune.knobs or ()), *named)))
     return CpufreqBackend(host.files, baseline(host.run_dir, host.files), host.clock.sleep, wanted)
+
+
+def open_transaction(
+    opened: OpenHost, backend: CpufreqBackend, *, verb: str, on_foreign: Literal["stop", "yield"] = "yield"
+) -> Transaction:
+    """A transaction on the machine's knobs, yet to be entered; its journal and quarantine are the machine's."""
+    from hwtune.knobs.transaction import Transaction
+
+    host = opened.host
+    return Transaction(
+        backend,
+        run_dir=host.run_dir,
+        verb=verb,
+        files=host.files,
+        state_dir=opened.state_dir,
+        on_foreign=on_foreign,
+    )
 
 
 def _simulated(simulate: str, workload: str | None, seed: int, config: Config, scratch: Path) -> OpenHost:

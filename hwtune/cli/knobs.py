@@ -42,11 +42,10 @@ def apply(
     All of it or nothing: when the kernel rejects a value, the rest is put back.
     """
     from hwtune.cli.competing import make_way
-    from hwtune.cli.host import open_host, open_knobs
+    from hwtune.cli.host import open_host, open_knobs, open_transaction
     from hwtune.cli.ours import check_writable
     from hwtune.domain.errors import KnobError, Rejected
     from hwtune.knobs.keys import parse_assignments
-    from hwtune.knobs.transaction import Transaction
 
     flags = {"tune.competing": competing}
     with open_host(root=root, dry_run=dry_run, simulate=simulate, flags=flags) as opened:
@@ -56,10 +55,7 @@ def apply(
         setting = setting.only({name for name in setting if name not in left})
         check_writable(opened, backend, dict.fromkeys(write.knob for write in backend.plan(setting)))
         before = backend.snapshot()
-        host = opened.host
-        with Transaction(
-            backend, run_dir=host.run_dir, verb="apply", files=host.files, state_dir=opened.state_dir
-        ) as transaction:
+        with open_transaction(opened, backend, verb="apply") as transaction:
             applied = transaction.apply(setting)
             refused = next((each for each in applied.outcomes if each.result in {"rejected", "quarantined"}), None)
             if refused is None:

@@ -134,23 +134,17 @@ def _turn(
     """Turn the knobs; the receipt of what was done, and the signal that ended it, if one did."""
     import logging
 
+    from hwtune.cli.host import open_transaction
     from hwtune.cli.selftest_document import receipt_of
     from hwtune.cli.signals import Terminated
     from hwtune.knobs.rotation import Rotation, differing
-    from hwtune.knobs.transaction import Transaction
 
     if not logging.getLogger().handlers:  # without --debug: the receipt says all that a log line would
         logging.getLogger("hwtune.knobs").setLevel(logging.ERROR)
     host = opened.host
     rotation = Rotation(
         space=backend.space,
-        transaction=lambda: Transaction(
-            backend,
-            run_dir=host.run_dir,
-            verb="selftest",
-            files=host.files,
-            state_dir=opened.state_dir,
-        ),
+        transaction=lambda: open_transaction(opened, backend, verb="selftest"),
         snapshot=backend.snapshot,
         now_s=lambda: host.clock.monotonic_ns() / 1e9,
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hwtune.cli.command import Command
-from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.host import OpenHost, open_knobs, open_transaction
 from hwtune.cli.ours import turnable
 from hwtune.cli.problem import choose_knobs
 from hwtune.cli.record import fingerprint
@@ -113,14 +113,7 @@ def open_sweep(opened: OpenHost, wish: Wish, watcher: SweepProgress) -> Iterator
     origin = _origin(opened, wish, collector.energy, grid, backend.space, label)
     with ExitStack() as stack:
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
-        transaction = Transaction(
-            backend,
-            run_dir=host.run_dir,
-            verb="sweep",
-            files=host.files,
-            state_dir=opened.state_dir,
-            on_foreign=opened.config.tune.on_foreign,
-        )
+        transaction = open_transaction(opened, backend, verb="sweep", on_foreign=opened.config.tune.on_foreign)
         if not opened.dry:
             stack.enter_context(transaction)
         table = stack.enter_context(TableFile(wish.out or _default_path(opened, wish), origin, space.knobs))

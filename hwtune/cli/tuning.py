@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from hwtune.cli.command import Command
-from hwtune.cli.host import OpenHost, open_knobs
+from hwtune.cli.host import OpenHost, open_knobs, open_transaction
 from hwtune.cli.options import check_abandon
 from hwtune.cli.prior import refreshed_prior
 from hwtune.cli.problem import check_energy, problem_of
@@ -148,16 +148,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             )
         )
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
-        transaction = stack.enter_context(
-            Transaction(
-                backend,
-                run_dir=host.run_dir,
-                verb="tune",
-                files=host.files,
-                state_dir=opened.state_dir,
-                on_foreign=wanted.on_foreign,
-            )
-        )
+        transaction = stack.enter_context(open_transaction(opened, backend, verb="tune", on_foreign=wanted.on_foreign))
         work: Work
         if opened.dry:
             space = problem.space

@@ -70,8 +70,7 @@ def accepts(files: HostFS, path: str, wanted: str, text: str) -> bool:
         return now in _raised(files, directory_of(path), request)
     highest = _highest(files, directory_of(path))
     maximum = _number(files, f"{directory_of(path)}/{MAX}")
-    driver = driver_named(read_text(files, f"{directory_of(path)}/scaling_driver"))
-    if driver.max_snaps_to_top and maximum == highest and read_text(files, f"{directory_of(path)}/{EPP}") is None:
+    if maximum == highest and _snaps_to_top(files, directory_of(path)):
         return True  # the maximum that holds it down was asked for lower than it reads
     return now == maximum or (highest is not None and now == _neighbours(files, directory_of(path), highest)[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 _TUNABLE_GOVERNORS = ("ondemand", "conservative", "schedutil")
 
 
-class Guest:
+class Guest(ABC):
     """A guest at the end of a line; whoever boots it sets the line, and keeps what cpufreq was like at the boot."""
 
     def __init__(self) -> None:
@@ -21,9 +22,9 @@ class Guest:
         self._at_boot: dict[str, str] = {}
 
     @property
+    @abstractmethod
     def env(self) -> dict[str, str]:
         """The environment of guest commands."""
-        raise NotImplementedError
 
     @property
     def lost(self) -> RigError | None:

@@ -88,6 +88,8 @@ class LinuxFS:
 
     def read(self, path: str) -> str | None:
         """See `HostFS.read`."""
+        if "\0" in path:  # made of a damaged text; no file is called so
+            return None
         try:
             fd = os.open(self._root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
@@ -112,6 +114,8 @@ class LinuxFS:
 
     def write(self, path: str, value: str) -> None:
         """See `HostFS.write`: no O_TRUNC, no O_CREAT, and the errno of the write itself."""
+        if "\0" in path:
+            raise HostError(path, "write", errno=errno.ENOENT)
         try:
             fd = os.open(self._root + path, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -127,6 +131,8 @@ class LinuxFS:
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See `HostFS.glob`."""
+        if "\0" in pattern:
+            return ()
         found = glob.glob(glob.escape(self._root) + pattern)
         # Names that are not UTF-8 could not be printed; no kernel has one.
         return tuple(sorted((name[len(self._root) :] for name in found if name.isprintable()), key=natural))

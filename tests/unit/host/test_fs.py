@@ -262,3 +262,13 @@ def test_links_are_told_by_absolute_path_of_the_machine(tmp_path):
 
 def test_digits_of_other_scripts_are_letters():
     assert sorted(["/cpu10", "/cpu²", "/cpu2", "/cpu٣"], key=natural) == ["/cpu2", "/cpu10", "/cpu²", "/cpu٣"]
+
+
+def test_a_name_with_a_nul_is_no_file(tmp_path):
+    files = LinuxFS(tmp_path)
+    assert files.read("/a\0b") is None
+    assert files.glob("/a\0b/*") == ()
+    assert not files.writable("/a\0b")
+    with pytest.raises(HostError) as refused:
+        files.write("/a\0b", "1")
+    assert refused.value.errno == errno.ENOENT

@@ -10,7 +10,6 @@ import os
 import shlex
 import signal
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from textwrap import shorten
 
 from hwtune.domain.errors import UsageError, WorkloadError
@@ -19,6 +18,7 @@ from hwtune.domain.sample import Sample
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
 from hwtune.host.runner import Completed, Runner
+from hwtune.workload.energy import energy_of_run_j
 from hwtune.workload.features import features_of
 
 # A frequency or governor takes effect within milliseconds, its trace in averaging meters lasts about this long.
@@ -129,7 +129,7 @@ class CommandWorkload:
         self._shortest_s = min(self._shortest_s, time_s)
         return Run(
             time_s=time_s,
-            energy_j=_energy_of_run_j(readings, time_s),
+            energy_j=energy_of_run_j(readings, time_s),
             cpu_time_s=completed.cpu_time_s,
             features=features_of(Interval.between(before, after)),
             censored=completed.given_up,
@@ -139,19 +139,6 @@ class CommandWorkload:
         return self._runner.run(
             command, cwd=self._cwd, user=self._user, tick=tick, period_s=self._period_s, give_up_s=give_up_s
         )
-
-
-def _energy_of_run_j(readings: Sequence[Sample], time_s: float) -> float | None:
-    """Energy of the run itself out of the slightly longer time between the readings around it.
-
-    The mean power of the bracket is taken for that of the run. None without a source, and where the meter did not move:
-    a run shorter than its update period (1 ms for RAPL) has not been measured, and 0 J would be a lie.
-    """
-    later = [b for a, b in pairwise(readings) if b.t_ns > a.t_ns]
-    bracket = Interval.over([readings[0], *later])
-    if bracket.energy_j is None or bracket.energy_j <= 0.0:
-        return None
-    return bracket.energy_j * min(time_s / bracket.duration_s, 1.0)
 
 
 def _expect_success(completed: Completed, what: str) -> None:

@@ -1,7 +1,7 @@
 """Running a command to its end while something is sampled beside it.
 
-The command's output is dropped and what it says on stderr is kept aside: neither is mixed with ours. Its CPU time and
-that of every descendant it waited for comes from wait4(2).
+The command's output is dropped, or goes to a file of the caller's, and what it says on stderr is kept aside: neither is
+mixed with ours. Its CPU time and that of every descendant it waited for comes from wait4(2).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
 
 from hwtune.domain.errors import UsageError
 
@@ -35,6 +35,7 @@ class Completed:
         cpu_time_s: user + system time of the process tree, None where it is not known.
         stderr_tail: the last of what it wrote to stderr.
         given_up: whether it was ended by us because it took too long; its exit status says nothing then.
+        counters: events of the command and every process it started, by perf's name; empty where none were counted.
     """
 
     exit_status: int
@@ -43,6 +44,7 @@ class Completed:
     cpu_time_s: float | None
     stderr_tail: str
     given_up: bool = False
+    counters: Mapping[str, float] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -57,10 +59,12 @@ class Runner(Protocol):
         tick: Callable[[], None],
         period_s: float,
         give_up_s: float | None = None,
+        output: BinaryIO | None = None,
     ) -> Completed:
         """Run to the end, calling `tick` about every `period_s`.
 
-        What still runs `give_up_s` after its start is ended, after a last `tick`.
+        What still runs `give_up_s` after its start is ended, after a last `tick`. The command's standard output goes
+        to `output`, a file with a descriptor (a pipe would have to be emptied meanwhile), or is dropped.
 
         Raises:
             UsageError: when the command cannot be started.
@@ -79,6 +83,7 @@ class LinuxRunner:
         tick: Callable[[], None],
         period_s: float,
         give_up_s: float | None = None,
+        output: BinaryIO | None = None,
     ) -> Completed:
         """See `Runner.run`. Whatever ends the wait also ends the command's whole process group."""
         with tempfile.TemporaryFile() as errors:
@@ -94,7 +99,7 @@ class LinuxRunner:
                     extra_groups=other and os.getgrouplist(other.pw_name, other.pw_gid),
                     env=other and os.environ | _environment(other),
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL if output is None else output,
                     stderr=errors,
                     start_new_session=True,
                 )

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import KnobSpace, Setting, Value
@@ -92,8 +93,9 @@ class SimulatedRunner:
         tick: Callable[[], None],
         period_s: float,
         give_up_s: float | None = None,
+        output: BinaryIO | None = None,
     ) -> Completed:
-        """See `Runner.run`; the ticks come in virtual time."""
+        """See `Runner.run`; the ticks come in virtual time. What has run to its end prints its mean speed."""
         engine = self._engine
         start_ns, busy_s = self._now_ns(), self._busy_s()
         job = Job(engine.plant, self._workload, 1, self._begin().work)
@@ -110,10 +112,14 @@ class SimulatedRunner:
                     due_s = max(due_s + period_s, engine.elapsed_s)
         finally:
             engine.end_job()
+        end_ns = self._now_ns()
+        if output is not None and not given_up:
+            output.write(f"rounds/s: {self._workload.rounds / ((end_ns - start_ns) / 1e9):.6g}\n".encode())
+            output.flush()
         return Completed(
             exit_status=0,
             start_ns=start_ns,
-            end_ns=self._now_ns(),
+            end_ns=end_ns,
             cpu_time_s=self._busy_s() - busy_s,
             stderr_tail="",
             given_up=given_up,

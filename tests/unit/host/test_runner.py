@@ -67,6 +67,24 @@ def test_output_is_not_ours_and_the_last_errors_are_kept(capfd):
     assert len(done.stderr_tail) <= 8192
 
 
+def test_output_can_be_kept_and_is_whole(tmp_path):
+    """A file of the caller's is written through its descriptor, behind what it holds."""
+    with (tmp_path / "out").open("w+b", buffering=0) as kept:
+        kept.write(b"first\n")
+        done = LinuxRunner().run(
+            ["sh", "-c", "echo tps=12.5; seq 100000; echo no >&2"],
+            cwd=None,
+            user=None,
+            tick=lambda: None,
+            period_s=0.01,
+            output=kept,
+        )
+        kept.seek(0)
+        lines = kept.read().decode().splitlines()
+    assert lines == ["first", "tps=12.5", *map(str, range(1, 100001))]
+    assert done.stderr_tail == "no"
+
+
 def test_standard_input_is_empty():
     assert run("cat").exit_status == 0
 

@@ -1,5 +1,6 @@
 """The simulated machine behind the seam: runs, meters, clock, noise."""
 
+import io
 import math
 from itertools import pairwise
 
@@ -17,8 +18,10 @@ def machine_of(tmp_path, name="laptop", workload="compute", seed=0, noise=0.0):
     return SimulatedMachine(name, workload=workload, seed=seed, run_dir=tmp_path, noise=noise)
 
 
-def run(machine, tick=lambda: None, period_s=0.5, give_up_s=None):
-    return machine.host.runner.run(["anything"], cwd=None, user=None, tick=tick, period_s=period_s, give_up_s=give_up_s)
+def run(machine, tick=lambda: None, period_s=0.5, give_up_s=None, output=None):
+    return machine.host.runner.run(
+        ["anything"], cwd=None, user=None, tick=tick, period_s=period_s, give_up_s=give_up_s, output=output
+    )
 
 
 def energy_uj(files):
@@ -95,9 +98,15 @@ def test_a_run_is_given_up_at_its_time_on_the_virtual_clock(tmp_path):
     idle = energy_uj(files)
     clock.sleep(10.0)
     assert (energy_uj(files) - idle) / 1e6 / 10.0 < 0.5 * energy_j / time_s
-    whole = run(machine, give_up_s=2.0 * time_s)
+    said = io.BytesIO()
+    whole = run(machine, give_up_s=2.0 * time_s, output=said)
     assert not whole.given_up
     assert (whole.end_ns - whole.start_ns) / 1e9 == pytest.approx(time_s, rel=0.01)
+    name, speed = said.getvalue().decode().split(": ")
+    assert name == "rounds/s"
+    assert float(speed) == pytest.approx(22 / time_s, rel=0.01)
+    run(machine, give_up_s=0.5 * time_s, output=said)
+    assert said.getvalue().count(b"\n") == 1, "it was stopped before it could say anything"
 
 
 @pytest.mark.parametrize(("name", "low_w", "high_w"), [("laptop", 15, 45), ("server", 100, 300), ("biglittle", 2, 10)])

@@ -26,6 +26,7 @@ class Interval:
         temp_c: temperature by zone, the higher of both ends.
         idle_ratio: share of the time the CPUs spent in each idle state, 0-1.
         counter_rate: events per second by perf's name.
+        own_cpu_s: CPU time of hwtune's own processes, None where it is not known.
     """
 
     duration_s: float
@@ -37,6 +38,7 @@ class Interval:
     temp_c: Mapping[str, float] = field(default_factory=dict)
     idle_ratio: Mapping[str, float] = field(default_factory=dict)
     counter_rate: Mapping[str, float] = field(default_factory=dict)
+    own_cpu_s: float | None = None
 
     @property
     def power_w(self) -> float | None:
@@ -94,6 +96,7 @@ class Interval:
             temp_c={zone: max(a.temp_mc[zone], b.temp_mc[zone]) / 1e3 for zone in a.temp_mc if zone in b.temp_mc},
             idle_ratio=_idle_ratios(a, b, duration_s),
             counter_rate={name: count / duration_s for name, count in _growth(a.counters, b.counters).items()},
+            own_cpu_s=_own_cpu_s(a, b),
         )
 
 
@@ -148,6 +151,12 @@ def _cpu_ratios(a: CpuTimes | None, b: CpuTimes | None) -> tuple[float | None, f
         return None, None  # shorter than a tick
     waiting = grown["idle_ticks"] + grown["iowait_ticks"] + grown["steal_ticks"]
     return (total - waiting) / total, grown["steal_ticks"] / total
+
+
+def _own_cpu_s(a: Sample, b: Sample) -> float | None:
+    if a.own_cpu_ns is None or b.own_cpu_ns is None:
+        return None
+    return max(b.own_cpu_ns - a.own_cpu_ns, 0) / 1e9
 
 
 def _growth(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

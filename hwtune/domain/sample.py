@@ -60,6 +60,7 @@ class Sample:
         idle_us: by idle state, time spent in it by CPU.
         temp_mc: temperature in m°C by zone.
         counters: event counts by perf's name.
+        own_cpu_ns: CPU time that hwtune's own processes have used so far, or None where it says nothing of this machine.
     """
 
     t_ns: int
@@ -71,3 +72,4 @@ class Sample:
     idle_us: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     temp_mc: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
+    own_cpu_ns: int | None = None

@@ -82,6 +82,7 @@ class Run:
         features: what else was sensed.
         censored: whether it was stopped before its end: a whole run takes longer and uses more, while energy over time
             still is the power it drew until then.
+        own_cpu_s: CPU time that hwtune itself used meanwhile on the same machine, or None where it is not known.
     """
 
     time_s: float
@@ -89,6 +90,14 @@ class Run:
     cpu_time_s: float | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     censored: bool = False
+    own_cpu_s: float | None = None
+
+    @property
+    def own_share(self) -> float | None:
+        """Share of the CPU time of work and hwtune together that was hwtune's, 0-1; None where either is not known."""
+        if self.own_cpu_s is None or self.cpu_time_s is None or self.own_cpu_s + self.cpu_time_s <= 0.0:
+            return None
+        return self.own_cpu_s / (self.own_cpu_s + self.cpu_time_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

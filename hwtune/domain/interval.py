@@ -96,7 +96,7 @@ class Interval:
             temp_c={zone: max(a.temp_mc[zone], b.temp_mc[zone]) / 1e3 for zone in a.temp_mc if zone in b.temp_mc},
             idle_ratio=_idle_ratios(a, b, duration_s),
             counter_rate={name: count / duration_s for name, count in _growth(a.counters, b.counters).items()},
-            own_cpu_s=_own_cpu_s(a, b),
+            own_cpu_s=own_cpu_between_s(a, b),
         )
 
 
@@ -153,7 +153,8 @@ def _cpu_ratios(a: CpuTimes | None, b: CpuTimes | None) -> tuple[float | None, f
     return (total - waiting) / total, grown["steal_ticks"] / total
 
 
-def _own_cpu_s(a: Sample, b: Sample) -> float | None:
+def own_cpu_between_s(a: Sample, b: Sample) -> float | None:
+    """CPU time of hwtune's own processes from `a` to `b` in s; None unless both samples know it."""
     if a.own_cpu_ns is None or b.own_cpu_ns is None:
         return None
     return max(b.own_cpu_ns - a.own_cpu_ns, 0) / 1e9

@@ -60,7 +60,7 @@ class Sample:
         idle_us: by idle state, time spent in it by CPU.
         temp_mc: temperature in m°C by zone.
         counters: event counts by perf's name.
-        own_cpu_ns: CPU time that hwtune's own processes have used so far, or None where it says nothing of this machine.
+        own_cpu_ns: CPU time that hwtune's own processes have used so far, None where the machine is not theirs.
     """
 
     t_ns: int

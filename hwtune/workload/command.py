@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from textwrap import shorten
 
 from hwtune.domain.errors import UsageError, WorkloadError
-from hwtune.domain.interval import Interval
+from hwtune.domain.interval import Interval, own_cpu_between_s
 from hwtune.domain.sample import Sample
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
@@ -133,6 +133,7 @@ class CommandWorkload:
             cpu_time_s=completed.cpu_time_s,
             features=features_of(Interval.between(before, after)),
             censored=completed.given_up,
+            own_cpu_s=own_cpu_between_s(readings[0], readings[-1]),
         )
 
     def _start(self, command: Sequence[str], tick: Callable[[], None], give_up_s: float | None = None) -> Completed:

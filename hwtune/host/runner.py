@@ -56,15 +56,17 @@ class Runner(Protocol):
         *,
         cwd: str | None,
         user: str | None,
-        tick: Callable[[], None],
+        tick: Callable[[], object],
         period_s: float,
         give_up_s: float | None = None,
         output: BinaryIO | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run to the end, calling `tick` about every `period_s`.
 
-        What still runs `give_up_s` after its start is ended, after a last `tick`. The command's standard output goes
-        to `output`, a file with a descriptor (a pipe would have to be emptied meanwhile), or is dropped.
+        What still runs `give_up_s` after its start, or when `tick` says True, is ended, after a last `tick`. The
+        command finds `environment` beside its usual one. Its standard output goes to `output`, a file with a
+        descriptor (a pipe would have to be emptied meanwhile), or is dropped.
 
         Raises:
             UsageError: when the command cannot be started.
@@ -80,10 +82,11 @@ class LinuxRunner:
         *,
         cwd: str | None,
         user: str | None,
-        tick: Callable[[], None],
+        tick: Callable[[], object],
         period_s: float,
         give_up_s: float | None = None,
         output: BinaryIO | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Completed:
         """See `Runner.run`. Whatever ends the wait also ends the command's whole process group."""
         with tempfile.TemporaryFile() as errors:
@@ -97,7 +100,7 @@ class LinuxRunner:
                     user=other and other.pw_uid,
                     group=other and other.pw_gid,
                     extra_groups=other and os.getgrouplist(other.pw_name, other.pw_gid),
-                    env=other and os.environ | _environment(other),
+                    env={**os.environ, **(_environment(other) if other else {}), **(environment or {})},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL if output is None else output,
                     stderr=errors,
@@ -147,19 +150,21 @@ def _environment(account: pwd.struct_passwd) -> dict[str, str]:
     }
 
 
-def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None], period_s: float, until_s: float) -> float | None:
+def _wait(
+    process: subprocess.Popen[bytes], tick: Callable[[], object], period_s: float, until_s: float
+) -> float | None:
     """Wait by pidfd, so that the end is seen at once and the ticks keep their period.
 
     Returns:
-        CPU time; None when the process still runs at `until_s`, and `returncode` is None then, too.
+        CPU time; None when the process still runs at `until_s`, or when `tick` says True, and `returncode` is None
+        then, too.
     """
     pidfd = os.pidfd_open(process.pid)
     try:
         due = time.monotonic() + period_s
         while not select.select([pidfd], [], [], max(0.0, min(due, until_s) - time.monotonic()))[0]:
-            if time.monotonic() >= until_s:
+            if time.monotonic() >= until_s or tick() is True:
                 return None
-            tick()
             due = max(due + period_s, time.monotonic())
         _, raw, usage = os.wait4(process.pid, 0)
     finally:

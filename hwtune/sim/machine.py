@@ -90,10 +90,11 @@ class SimulatedRunner:
         *,
         cwd: str | None,
         user: str | None,
-        tick: Callable[[], None],
+        tick: Callable[[], object],
         period_s: float,
         give_up_s: float | None = None,
         output: BinaryIO | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Completed:
         """See `Runner.run`; the ticks come in virtual time. What has run to its end prints its mean speed."""
         engine = self._engine
@@ -108,7 +109,7 @@ class SimulatedRunner:
                 engine.advance(max(min(due_s, until_s) - engine.elapsed_s, 1e-6))
                 given_up = engine.elapsed_s >= until_s - 1e-9 and not job.done[0]
                 if given_up or (engine.elapsed_s >= due_s - 1e-9 and not job.done[0]):
-                    tick()
+                    given_up |= tick() is True
                     due_s = max(due_s + period_s, engine.elapsed_s)
         finally:
             engine.end_job()

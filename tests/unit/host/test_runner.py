@@ -85,6 +85,33 @@ def test_output_can_be_kept_and_is_whole(tmp_path):
     assert done.stderr_tail == "no"
 
 
+def test_what_a_tick_says_no_to_is_ended():
+    """Only True is a no: the number that a tick happens to return is none."""
+    looks = []
+
+    def tick() -> object:
+        looks.append(1)
+        return True if len(looks) == 3 else len(looks)
+
+    done = LinuxRunner().run(["sleep", "60"], cwd=None, user=None, tick=tick, period_s=0.01)
+    assert done.given_up
+    assert len(looks) == 4, "and once more, for what it used until then"
+
+
+def test_the_command_finds_what_is_put_into_its_environment(monkeypatch):
+    monkeypatch.setenv("USUAL", "here")
+    program = 'test "$HWTUNE_HEARTBEAT" = /run/x && test "$USUAL" = here'
+    done = LinuxRunner().run(
+        ["sh", "-c", program],
+        cwd=None,
+        user=None,
+        tick=lambda: None,
+        period_s=1.0,
+        environment={"HWTUNE_HEARTBEAT": "/run/x"},
+    )
+    assert done.exit_status == 0
+
+
 def test_standard_input_is_empty():
     assert run("cat").exit_status == 0
 

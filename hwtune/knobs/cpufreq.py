@@ -35,8 +35,10 @@ from hwtune.knobs.attributes import (
     stage_of,
 )
 from hwtune.knobs.policies import Policy, online_directories, read_policies, read_text
+from hwtune.knobs.policy_knobs import PolicyTarget
 from hwtune.knobs.space import Layout
 from hwtune.knobs.target import Target
+from hwtune.knobs.tunables import per_policy
 
 _RETRIES = 3
 _POLL_S = 0.01
@@ -128,11 +130,30 @@ class CpufreqBackend:
 
     def active(self, target: Target, setting: Mapping[str, Value]) -> bool:
         """Whether it does anything under the setting, or where that does not say, under what is set now."""
-        for when in target.knob.active_when:
-            now = setting[when.knob] if when.knob in setting else self.value(self.target(when.knob))
-            if now not in when.values:
-                return False
-        return True
+        return all(
+            any(now in when.values for now in self.under(target, when.knob, setting))
+            for when in target.knob.active_when
+        )
+
+    def under(self, target: Target, name: str, setting: Mapping[str, Value]) -> tuple[Value | None, ...]:
+        """What the knob that a target depends on is under the setting, or where that does not say, now.
+
+        A tunable is there while any of the policies that share it runs its governor: their governors are returned, be
+        they set for one policy alone, for its cluster, or not at all.
+        """
+        if isinstance(target, PolicyTarget) and "." in target.key:
+            sharing = target.policies if per_policy(self._files, target.policies) else self._layout.policies
+            return tuple(self._governor(policy, setting) for policy in sharing if policy.online)
+        return (setting[name] if name in setting else self.value(self.target(name)),)
+
+    def _governor(self, policy: Policy, setting: Mapping[str, Value]) -> Value | None:
+        """The governor of a policy under the setting: its own, its cluster's, or the one it has now."""
+        names = [f"policy{policy.number}.governor"]
+        for target in self._layout.targets:
+            if isinstance(target, PolicyTarget) and target.key == "governor":
+                names += [target.knob.name for each in target.policies if each.number == policy.number]
+        given = next((setting[name] for name in names if name in setting), None)
+        return read_text(self._files, policy.path(GOVERNOR)) if given is None else given
 
     def plan(self, setting: Setting) -> tuple[Write, ...]:
         """The writes that bring the machine to the setting, in order; knobs that are not active are left alone.

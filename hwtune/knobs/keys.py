@@ -170,23 +170,27 @@ def _no_such_choice(knob: ChoiceKnob, word: str, choices: tuple[str, ...]) -> Us
 
 
 def _check_limits(target: Target, setting: Setting, backend: CpufreqBackend) -> None:
-    """A minimum above its maximum is refused, also when one of them is not being set; the kernel would clamp it."""
+    """A minimum above its maximum is refused, also when one of them is not being set; the kernel would clamp it.
+
+    So is a lower threshold that is not below the upper one, which the kernel would reject.
+    """
     name = target.knob.name
-    for low, high in LIMITS:
+    for low, high, gap in LIMITS:
         if name.rpartition(".")[2] not in (low, high):
             continue
         stem = name.removesuffix(low).removesuffix(high)
         lower, upper = (_number(stem + word, setting, backend) for word in (low, high))
-        if lower is not None and upper is not None and lower > upper:
+        if lower is not None and upper is not None and lower + gap > upper:
             other = stem + (high if name.endswith(low) else low)
-            hint = f"{low} cannot be above {high}"
+            hint = f"{low} must be below {high}" if gap else f"{low} cannot be above {high}"
             if other not in setting:
                 hint += f"; set {other} too, it is {_number(other, setting, backend)} now"
-            raise UsageError(f"{stem}{low}={lower} is above {stem}{high}={upper}", hint=hint)
+            fault = "is not below" if gap else "is above"
+            raise UsageError(f"{stem}{low}={lower} {fault} {stem}{high}={upper}", hint=hint)
 
 
 def _number(name: str, setting: Setting, backend: CpufreqBackend) -> int | None:
-    """A limit as it will be: set for the name, set for its cluster, or as it is now."""
+    """A limit as it will be: set for the name, set for its cluster, or as it is now, or as its governor will begin."""
     try:
         target = backend.target(name)
     except UsageError:
@@ -196,6 +200,8 @@ def _number(name: str, setting: Setting, backend: CpufreqBackend) -> int | None:
             value = setting[candidate]
             return value if isinstance(value, int) else None
     now = backend.value(target)
+    if now is None and target.knob.active_when:
+        now = target.knob.default
     return now if isinstance(now, int) else None
 
 
@@ -208,11 +214,11 @@ def _cluster_name(target: Target, backend: CpufreqBackend) -> str:
 
 def _check_active(target: Target, setting: Setting, backend: CpufreqBackend) -> None:
     for when in target.knob.active_when:
-        governor = backend.target(when.knob)
-        given = next((n for n in (when.knob, _cluster_name(governor, backend)) if n in setting), None)
-        now = backend.value(governor) if given is None else setting[given]
-        if now not in when.values:
+        cluster = _cluster_name(backend.target(when.knob), backend)
+        under = setting if when.knob in setting or cluster not in setting else setting | {when.knob: setting[cluster]}
+        found = backend.under(target, when.knob, under)
+        if not any(now in when.values for now in found):
             raise UsageError(
-                f"{target.knob.name} does nothing under {when.knob}={now}",
+                f"{target.knob.name} does nothing under {when.knob}={found[0] if found else None}",
                 hint=f"set {when.knob} to {' or '.join(str(value) for value in when.values)} in the same command",
             )

@@ -14,6 +14,7 @@ from hwtune.domain.errors import RestoreError, VerifyError
 from hwtune.domain.knob import Knob, KnobSpace, RangeKnob, Setting, Value
 from hwtune.knobs.attributes import BIOS_LIMIT, name_of
 from hwtune.knobs.restore import RestoreReport
+from hwtune.knobs.target import gap_below
 from hwtune.knobs.transaction import Applied
 
 
@@ -100,15 +101,16 @@ def setting_of(space: KnobSpace, knob: Knob, value: Value) -> Setting:
         if (space.default | setting).get(when.knob) not in when.values:
             setting |= {when.knob: when.values[0]}
     for low, high in space.ordered_pairs:
-        other = {low: high, high: low}.get(knob.name)
-        if other is not None and not _in_order(space.default | setting, low, high):
-            setting |= {other: value}
+        gap = gap_below(low)
+        other, room = {low: (high, gap), high: (low, -gap)}.get(knob.name, (None, 0))
+        if other is not None and isinstance(value, int) and not _in_order(space.default | setting, low, high, gap):
+            setting |= {other: value + room}
     return setting
 
 
-def _in_order(setting: Setting, low: str, high: str) -> bool:
+def _in_order(setting: Setting, low: str, high: str, gap: int) -> bool:
     below, above = setting[low], setting[high]
-    return not (isinstance(below, int) and isinstance(above, int)) or below <= above
+    return not (isinstance(below, int) and isinstance(above, int)) or below + gap <= above
 
 
 @dataclass(slots=True, kw_only=True)

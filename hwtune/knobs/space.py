@@ -74,7 +74,7 @@ class Layout:
     def space(self) -> KnobSpace:
         """All knobs, with low ≤ high where two limit the same thing and do so as found."""
         pairs = []
-        for low, high in LIMITS:
+        for low, high, _ in LIMITS:
             for name in self._by_name:
                 stem = name.removesuffix(low)
                 if stem != name and (not stem or stem.endswith(".")) and stem + high in self._by_name:

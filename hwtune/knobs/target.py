@@ -15,12 +15,13 @@ from hwtune.host.fs import HostFS
 from hwtune.knobs.attributes import flipped, inverted
 from hwtune.knobs.policies import read_text
 
-# Words that limit the same thing from below and from above, or for longer and for shorter; the kernel refuses a
-# down_threshold that is not below the up_threshold, and clamps or does odd things elsewhere.
+# Words that limit the same thing from below and from above, or for longer and for shorter, and how far the first has to
+# stay below the second: the kernel refuses a down_threshold that is not below the up_threshold
+# (drivers/cpufreq/cpufreq_conservative.c), and clamps or does odd things elsewhere.
 LIMITS = (
-    ("min", "max"),
-    ("down_threshold", "up_threshold"),
-    ("long_term", "short_term"),
+    ("min", "max", 0),
+    ("down_threshold", "up_threshold", 1),
+    ("long_term", "short_term", 0),
 )
 
 
@@ -124,6 +125,11 @@ def alike(units: Sequence[Unit]) -> tuple[tuple[str, tuple[Unit, ...]], ...]:
 def whole(text: str | None) -> int | None:
     """A text as a whole number, None when it is none; the largest that the kernel writes have twenty digits."""
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 20 else None
+
+
+def gap_below(name: str) -> int:
+    """How far the knob of this name has to stay below the one that limits the same from above."""
+    return next((gap for low, _, gap in LIMITS if name.rpartition(".")[2] == low), 0)
 
 
 def grid(low: int, high: int, step: int, *extra: int) -> tuple[int, ...]:

@@ -44,13 +44,15 @@ class Tunable:
 
 
 TUNABLES = (
-    Tunable(governor="ondemand", name="up_threshold", low=1, high=100, default=80, unit="%"),
+    # 95 where the kernel counts idle time in microseconds (any with CONFIG_NO_HZ_COMMON), else 80.
+    Tunable(governor="ondemand", name="up_threshold", low=1, high=100, default=95, unit="%"),
     Tunable(governor="ondemand", name="sampling_rate", low=10000, high=200000, default=10000, unit="us", step=5000),
     Tunable(governor="ondemand", name="sampling_down_factor", low=1, high=100, default=1),
     Tunable(governor="ondemand", name="powersave_bias", low=0, high=1000, default=0, step=10),
     Tunable(governor="ondemand", name="ignore_nice_load", low=0, high=1, default=0),
     Tunable(governor="ondemand", name="io_is_busy", low=0, high=1, default=0),
-    Tunable(governor="conservative", name="up_threshold", low=1, high=100, default=80, unit="%"),
+    # The lower threshold is 1 at least, and below the upper one.
+    Tunable(governor="conservative", name="up_threshold", low=2, high=100, default=80, unit="%"),
     Tunable(governor="conservative", name="down_threshold", low=1, high=99, default=20, unit="%"),
     Tunable(governor="conservative", name="freq_step", low=1, high=100, default=5, unit="%"),
     Tunable(governor="conservative", name="sampling_rate", low=10000, high=200000, default=10000, unit="us", step=5000),

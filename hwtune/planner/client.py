@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
@@ -23,6 +23,7 @@ from hwtune.domain.knob import KnobSpace, RangeKnob, Setting
 from hwtune.domain.problem import Problem
 from hwtune.domain.slope import Contrast, Slope
 from hwtune.domain.trial import Prediction, Proposal, Trial
+from hwtune.host.cpu_time import child_cpu_ns, wait_for_child
 from hwtune.planner.prior_file import ComponentEntry
 from hwtune.planner.protocol import (
     MAX_LINE_BYTES,
@@ -40,6 +41,8 @@ from hwtune.planner.protocol import (
 _READ_BYTES = 1 << 16
 _TAIL_BYTES = 2000
 _FAREWELL_S = 2.0
+# A counter of energy must not wrap unseen while the planner thinks.
+_PERIOD_S = 1.0
 
 
 class Planner:
@@ -50,6 +53,7 @@ class Planner:
         timeout_s: longest wait for one answer.
         startup_timeout_s: how much longer the first answer may take.
         prior: text of a prior file that goes with every question; the planner's own where it is None.
+        meanwhile: called about every second of waiting for an answer.
     """
 
     def __init__(
@@ -58,8 +62,10 @@ class Planner:
         timeout_s: float = 120.0,
         startup_timeout_s: float = 180.0,
         prior: str | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> None:
         self.prior = prior
+        self._meanwhile = meanwhile
         self._command = tuple(command or (sys.executable, "-m", "hwtune.planner.worker"))
         self._timeout_s, self._startup_timeout_s = timeout_s, startup_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +74,7 @@ class Planner:
         self._buffer = bytearray()
         self._name = uuid.uuid4().hex[:12]
         self._count = 0
+        self._spent_ns = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,6 +82,12 @@ class Planner:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def cpu_ns(self) -> int:
+        """CPU time of the process, and of those before it that died, in ns; not of what it asks on another machine."""
+        process = self._process
+        running = process is not None and process.returncode is None
+        return self._spent_ns + (child_cpu_ns(process.pid) if process is not None and running else 0)
 
     def start(self) -> None:
         """Start the process if it is not running; returns at once.
@@ -109,20 +122,25 @@ class Planner:
 
     def close(self) -> None:
         """End the process: by the end of its input, else by force."""
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return
         assert process.stdin is not None and process.stdout is not None
         with suppress(OSError):
             process.stdin.close()
-        try:
-            process.wait(_FAREWELL_S if self._answered else 0.0)
-        except subprocess.TimeoutExpired:
+        if not self._ended(process, _FAREWELL_S if self._answered else 0.0):
             process.kill()
-            process.wait()
+            self._ended(process)
+        self._process = None
         process.stdout.close()
         if self._errors is not None:
             self._errors.close()
+
+    def _ended(self, process: subprocess.Popen[bytes], timeout_s: float | None = None) -> bool:
+        """Whether the process ends in time; what it has used is added up once."""
+        if process.returncode is None and (spent_ns := wait_for_child(process, timeout_s)) is not None:
+            self._spent_ns += spent_ns
+        return process.returncode is not None
 
     def suggest(self, problem: Problem, trials: Sequence[Trial]) -> Proposal:
         """The setting to measure next.
@@ -244,16 +262,17 @@ class Planner:
     def _wait(self, fd: int, event: int, deadline: float, waiting_s: float) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(fd, event)
-            if not selector.select(max(deadline - time.monotonic(), 0.0)):
-                raise self._failed(f"the planner did not answer within {waiting_s:g} s")
+            while not selector.select(max(min(deadline - time.monotonic(), _PERIOD_S), 0.0)):
+                if time.monotonic() >= deadline:
+                    raise self._failed(f"the planner did not answer within {waiting_s:g} s")
+                self._meanwhile()
 
     def _failed(self, what: str) -> PlannerError:
         """The error to raise, with the planner's last words; ends the process."""
         self._answered = False
         process = self._process
         if process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
+            self._ended(process, 0.2)
         words = self._last_words()
         self.close()
         status = f" (exit {process.returncode})" if process is not None and process.returncode is not None else ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -137,3 +138,27 @@ def test_our_own_planner_answers_as_the_tuner_does() -> None:
 
     with Planner() as planner:
         assert planner.suggest(PROBLEM, [TRIAL]) == suggest(Study(PROBLEM, [TRIAL]))
+
+
+def test_what_planners_have_used_is_added_up_beyond_their_end() -> None:
+    busy = "end = time.process_time() + 0.05\n        while time.process_time() < end: pass\n        "
+    planner = Planner(fake(busy + "print(proposal(request))"))
+    assert planner.cpu_ns() == 0
+    planner.suggest(PROBLEM, [TRIAL])
+    running = planner.cpu_ns()
+    assert running >= 50_000_000
+    planner.close()
+    first = planner.cpu_ns()
+    assert first >= running - 1_000
+    planner.suggest(PROBLEM, [TRIAL])
+    planner.close()
+    assert planner.cpu_ns() >= first + 50_000_000
+
+
+def test_a_meter_can_be_read_while_the_planner_thinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_PERIOD_S", 0.01)
+    looks: list[float] = []
+    slow = fake("time.sleep(0.1); print(proposal(request))")
+    with Planner(slow, meanwhile=lambda: looks.append(time.monotonic())) as planner:
+        planner.suggest(PROBLEM, [TRIAL])
+    assert len(looks) > 1

@@ -161,8 +161,10 @@ def _wait(
     """
     pidfd = os.pidfd_open(process.pid)
     try:
+        ends = select.poll()  # select(2) takes no descriptor above 1023, and counters of a large machine are that many
+        ends.register(pidfd, select.POLLIN)
         due = time.monotonic() + period_s
-        while not select.select([pidfd], [], [], max(0.0, min(due, until_s) - time.monotonic()))[0]:
+        while not ends.poll(max(0, math.ceil((min(due, until_s) - time.monotonic()) * 1e3))):
             if time.monotonic() >= until_s or tick() is True:
                 return None
             due = max(due + period_s, time.monotonic())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
+import resource
 import signal
 import sys
 import time
@@ -237,3 +239,23 @@ def test_another_user_has_nothing_of_ours():
 def test_oneself_is_no_other_user():
     me = pwd.getpwuid(os.geteuid()).pw_name
     assert shell('[ "$HOME" = "' + os.environ.get("HOME", "") + '" ]', user=me).exit_status == 0
+
+
+def test_many_open_files_are_no_hindrance(monkeypatch):
+    """Counters of a large machine are thousands of descriptors: more than select(2) can tell apart."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    pidfd_open = os.pidfd_open
+
+    def far_up(pid):
+        near = pidfd_open(pid)
+        try:
+            return fcntl.fcntl(near, fcntl.F_DUPFD_CLOEXEC, 1500)
+        finally:
+            os.close(near)
+
+    monkeypatch.setattr("os.pidfd_open", far_up)
+    try:
+        assert shell("exit 3").exit_status == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -56,8 +56,8 @@ class World:
         self.start = self.kernel.state()
         self.theirs: dict[str, list[str | None]] = {}
         """Path → texts it has had by what somebody else did, the last one last."""
-        self.edited: set[str] = set()
-        """Those that somebody wrote to; the others were moved by it."""
+        self.edited: dict[str, str] = {}
+        """Path → the last text that somebody wrote there; the others were moved by it."""
         self.void = False
         """Whether the journal is of another boot, and may be left lying."""
         self.run_dir, self.state_dir = directory / "run", directory / "state"
@@ -86,7 +86,7 @@ class World:
     def edit(self, edits: tuple[Edit, ...]) -> None:
         """Somebody else writes; whatever changes by it is theirs."""
         before = self.kernel.state()
-        self.edited |= {path for path, _ in edits}
+        self.edited |= dict(edits)
         for path, text in edits:
             self.happens(lambda kernel, path=path, text=text: kernel.somebody(path, text))  # type: ignore[misc]
         after = self.kernel.state()

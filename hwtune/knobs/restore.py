@@ -136,11 +136,18 @@ class _Restoring:
                 self._foreign[path] = now
 
     def _with_governor(self, path: str) -> bool:
-        """Whether an attribute that is not there went with its governor; else its policy has, or all of them."""
+        """Whether an attribute that is not there went with its governor; else its policy has, or it was not readable."""
         if stage_of(path) is not Stage.TUNABLE or vanished(self._backend, path):
             return False
-        governors = [each for each in self._original if name_of(each) == GOVERNOR]
-        return not governors or any(not vanished(self._backend, each) for each in governors)
+        policy, tuned = policy_of(path), name_of(directory_of(path))
+        mine = [each for each in self._original if name_of(each) == GOVERNOR and policy in (None, directory_of(each))]
+        now = [self._governor(each) for each in mine]
+        return not mine or (any(now) and tuned not in now)
+
+    def _governor(self, path: str) -> str | None:
+        with suppress(HostError):
+            return self._backend.read(path)
+        return None
 
     def run(self) -> RestoreReport:
         for _ in range(_PASSES):
@@ -211,7 +218,7 @@ class _Restoring:
                 continue
             if now is None or now in (wanted, write.value):
                 self._failed.pop(write.path, None)
-                if now is None and write.path in self._ours and write.stage is not Stage.TUNABLE:
+                if now is None and write.path in self._ours and not self._with_governor(write.path):
                     self._offline.add(write.path)  # went in the middle
                 continue
             exact = False

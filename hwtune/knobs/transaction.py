@@ -296,7 +296,8 @@ class Transaction:
     def _bring(self, setting: Setting, outcomes: list[Outcome], *, held: bool = False) -> None:
         texts = self.backend.snapshot()
         if self._journal is None:
-            self._found = texts
+            # The first look is the older truth: since then a limit of the firmware may have come over a request.
+            self._found = {**texts, **self._found}
         if not held:
             setting = Setting({knob: value for knob, value in setting.items() if knob not in self._held})
         done = -1

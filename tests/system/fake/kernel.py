@@ -169,6 +169,7 @@ class FakeKernel(Calls):
                 policy.min_request, policy.max_request = built.min_request, built.max_request
             if "epp" in lost and policy.epp is not None:
                 policy.epp.value = policy.epp.rules.default
+                policy.epp.govern(policy.governor)
             if "governor" in lost:
                 self.govern(policy, built.governor)
         if "boost" in lost and self.boost is not None:

@@ -145,9 +145,10 @@ def hybrid() -> FakeKernel:
         status="active",
         loses=("epp", "powercap", "uncore"),
     )
-    favoured = _policies(driver, (0, 1), "powersave", (400_000, 2_100_000, 4_800_000))
-    fast = _policies(driver, (2, 3), "powersave", (400_000, 2_100_000, 4_700_000))
-    efficient = _policies(driver, range(4, 8), "powersave", (400_000, 1_500_000, 3_500_000))
+    base, small = {"base_frequency": "2100000"}, {"base_frequency": "1500000"}
+    favoured = _policies(driver, (0, 1), "powersave", (400_000, 2_100_000, 4_800_000), facts=base)
+    fast = _policies(driver, (2, 3), "powersave", (400_000, 2_100_000, 4_700_000), facts=base)
+    efficient = _policies(driver, range(4, 8), "powersave", (400_000, 1_500_000, 3_500_000), facts=small)
     capacities = {cpu: 1024 if cpu < 4 else 640 for cpu in range(8)}
     return FakeKernel(
         driver, [*favoured, *fast, *efficient], threads=[(0, 1), (2, 3)], capacities=capacities,

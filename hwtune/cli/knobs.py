@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,57 +119,74 @@ def _check_roots_journal(run_dir: Path) -> None:
 
 
 def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
-    """Go to hardware defaults, whatever was there, and forget what there is to restore."""
+    """Go to hardware defaults, whatever was there, and forget what there is to restore unless it cannot be reset."""
     from hwtune.cli.host import open_host
-    from hwtune.domain.errors import Rejected
-    from hwtune.knobs import journal
     from hwtune.knobs.cpufreq import CpufreqBackend
     from hwtune.knobs.lock import Lock
+    from hwtune.knobs.outcome import worst_of
+    from hwtune.knobs.reset import forget
     from hwtune.knobs.reset import reset as reset_machine
 
     with open_host(root=root, dry_run=dry_run, simulate=simulate) as opened:
         host = opened.host
-        found, touched = _record(opened)
-        wanted = (*opened.config.tune.extra, *touched)
+        journal = _record(opened)
+        found = {} if journal is None else journal.original
+        wanted = (*opened.config.tune.extra, *_touched(journal))
         backend = CpufreqBackend(host.files, wanted=wanted)
         space, before = backend.space, backend.snapshot()
         lock = Lock(host.run_dir, verb="reset")
         lock.acquire()
         try:
-            outcomes = reset_machine(host.files, found, wanted)
-            journal.remove(host.run_dir)
+            written = reset_machine(host.files, found, wanted)
+            still = forget(host.files, host.run_dir, journal, written)
         finally:
             lock.release()
+        outcomes = worst_of(written)
         document = {
             **_head(opened),
             "outcomes": [_outcome(outcome) for outcome in outcomes],
             "effective": dict(CpufreqBackend(host.files, wanted=wanted).effective()),
             "would_write": _would_write(opened, before),
+            "still_ours": list(still),
         }
-        _print(document, as_json, _outcome_lines(opened, space, outcomes, before))
-        for outcome in outcomes:
-            if outcome.result == "rejected":
-                hint = "the other knobs are at their hardware defaults"
-                raise Rejected(knob=outcome.knob, wanted=outcome.wanted, errno=outcome.errno, hint=hint)
+        _print(document, as_json, [*_outcome_lines(opened, space, outcomes, before), *_still_lines(still)])
+        _check_reset(outcomes, still)
 
 
-def _record(opened: OpenHost) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """What the journal says was found, and of what is off by default the words of what is ours.
+def _check_reset(outcomes: Iterable[Outcome], still: Collection[str]) -> None:
+    """End as the reset did.
 
-    Reset is the way out where the journal cannot be read: then nothing is known.
+    Raises:
+        Rejected: the kernel has refused some of it.
     """
+    from hwtune.domain.errors import Rejected
+
+    refused = [outcome for outcome in outcomes if outcome.result == "rejected"]
+    if refused:
+        first, *others = refused
+        hints = [f"so were {', '.join(outcome.knob for outcome in others)}"] if others else []
+        hints.append("the other knobs are at their hardware defaults")
+        hints += ["`hwtune restore` knows what was there before hwtune"] if still else []
+        raise Rejected(knob=first.knob, wanted=first.wanted, errno=first.errno, hint="; ".join(hints))
+
+
+def _record(opened: OpenHost) -> Journal | None:
+    """The journal, None where there is none, or none that can be read: reset is the way out of that."""
     from hwtune.domain.errors import JournalError
-    from hwtune.knobs import extra
     from hwtune.knobs import journal as journals
 
     try:
-        journal = journals.load(opened.host.run_dir, opened.host.files)
+        return journals.load(opened.host.run_dir, opened.host.files)
     except JournalError:
-        journal = None
-    if journal is None:
-        return {}, ()
-    sources = (extra.source_of(path) for path in journal.ours)
-    return journal.original, tuple(dict.fromkeys(source.WORD for source in sources if source is not None))
+        return None
+
+
+def _touched(journal: Journal | None) -> tuple[str, ...]:
+    """Of what is off by default, the words of what is ours."""
+    from hwtune.knobs import extra
+
+    sources = (extra.source_of(path) for path in (() if journal is None else journal.ours))
+    return tuple(dict.fromkeys(source.WORD for source in sources if source is not None))
 
 
 def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
@@ -178,7 +195,7 @@ def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) 
     from hwtune.knobs import journal as journals
 
     with open_host(root=root, simulate=simulate) as opened:
-        backend = open_knobs(opened, _record(opened)[1])
+        backend = open_knobs(opened, _touched(_record(opened)))
         space, effective = backend.space, backend.effective()
         journal = journals.load(opened.host.run_dir, opened.host.files)
         alive = journal is not None and journals.process(journal.owner.pid) == journal.owner
@@ -276,6 +293,12 @@ def _restore_lines(report: RestoreReport | None) -> list[str]:
     lines += [f"{knob_of(path)} = {text} left: set by somebody else since" for path, text in report.foreign.items()]
     lines += [f"{knob_of(path)} waits: its CPUs are offline" for path in report.offline]
     return lines or ["everything is as it was found"]
+
+
+def _still_lines(still: Iterable[str]) -> list[str]:
+    from hwtune.knobs.attributes import knob_of
+
+    return [f"{knob_of(path)} is as hwtune has set it; `hwtune restore` puts it back once it can" for path in still]
 
 
 def _changed(files: HostFS, journal: Journal) -> list[dict[str, str | None]]:

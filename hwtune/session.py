@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Protocol
 
+from hwtune.domain.breach import breaches, outcome_of
 from hwtune.domain.errors import ForeignEdit, Unsupported
 from hwtune.domain.knob import Setting
 from hwtune.domain.problem import Problem
@@ -174,6 +175,8 @@ class Session:
         """Whether the receipt shows a gain within the bound; without a receipt nothing is proven."""
         if self.receipt is None or not self.receipt.verdict.significant:
             return False
+        if breaches(self.problem.bound, self.receipt.chosen_runs):
+            return False
         slowest = self.problem.bound.max_slowdown
         return slowest is None or self.receipt.verdict.time_ratio <= 1.0 + slowest
 
@@ -199,7 +202,7 @@ class Session:
             runs=runs,
             context=common_features([run.features for run in runs]),
             reason=proposal.reason,
-            status=TrialStatus.CENSORED if any(run.censored for run in runs) else self._work.status,
+            status=outcome_of(self.problem.bound, runs, self._work.status),
         )
         decision = Decision(proposal=proposal, trial=trial, recommended=self._recommended(proposal, trial))
         self.decisions.append(decision)

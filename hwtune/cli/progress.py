@@ -33,7 +33,7 @@ class SessionProgress(Bar):
         self.move(f"measuring {proposal.reason}", number - 1, self._evaluations)
 
     def decided(self, number: int, decision: Decision) -> None:
-        """One line per setting: what it was, and time and energy as measured, or when it was stopped.
+        """One line per setting: what it was, and time and energy as measured, or when it was stopped, or what it broke.
 
         None in a dry run.
         """
@@ -41,6 +41,8 @@ class SessionProgress(Bar):
 
         trial = decision.trial
         figures = f"{trial.time_s:9.3f} s" + ("" if trial.energy_j is None else f"  {trial.energy_j:9.3f} J")
+        if trial.status == "infeasible":
+            figures += "  out of bounds"
         if trial.stopped_after_s is not None:
             figures = f"stopped after {trial.stopped_after_s:.3g} s".rjust(len(figures))
         if trial.status != "predicted":

@@ -6,7 +6,8 @@ again when the objective changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -59,6 +60,8 @@ class Bound:
         max_slowdown: largest run time relative to the default, less one (0.05 = 5 % slower); None for no bound.
         max_power_w: largest mean power, or None.
         max_temp_c: largest temperature, or None.
+        max_latency_s: largest percentiles of the work's own latencies, by name (`p99`).
+        max_pressure: largest shares of the time in which tasks may stall, by the kernel's name (`cpu_some`).
     """
 
     # A run that is so many times as much slower as is allowed is far beyond: rarely to be risked, not worth its end.
@@ -67,12 +70,14 @@ class Bound:
     max_slowdown: float | None = None
     max_power_w: float | None = None
     max_temp_c: float | None = None
+    max_latency_s: Mapping[str, float] = field(default_factory=dict, hash=False)
+    max_pressure: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def give_up_s(self, default_s: float) -> float | None:
-        """How long a run may last before it is far beyond the slowdown bound; None without one.
+        """How long a run, or a unit of its work, may take before it is far beyond the slowdown bound; None without one.
 
         Args:
-            default_s: run time at the default.
+            default_s: run time, or time per unit of work, at the default.
         """
         if self.max_slowdown is None:
             return None

@@ -25,6 +25,7 @@ class TrialStatus(StrEnum):
 
     OK = "ok"
     CENSORED = "censored"  # stopped early: the figures are lower bounds
+    INFEASIBLE = "infeasible"  # measured to its end, and it broke a bound that only a measurement shows
     FAILED = "failed"
     PREDICTED = "predicted"  # a dry run: no measurement behind it, never learned from
 
@@ -73,16 +74,19 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One timed run of the work.
+    """One timed run of the work, or one window of a machine that runs all the time.
 
     Args:
-        time_s: wall time.
-        energy_j: energy of that time, or None without a sensor.
+        time_s: how long it took; by a measure of its own, the time per unit of work, or the cost in its place.
+        energy_j: energy of that time (power · time), or None without a sensor.
         cpu_time_s: CPU time of the process tree, or None where it is not known.
         features: what else was sensed.
         censored: whether it was stopped before its end: a whole run takes longer and uses more, while energy over time
             still is the power it drew until then.
         own_cpu_s: CPU time that hwtune itself used meanwhile on the same machine, or None where it is not known.
+        unit: unit of `time_s`: `s` of a run, `s/transaction` of a rate (see `measure.energy_unit` for the energy).
+        lasted_s: wall time of the whole run, None where `time_s` is just that.
+        latency_s: percentiles of the work's own latencies that somebody asked for, by name (`p99`).
     """
 
     time_s: float
@@ -91,6 +95,14 @@ class Run:
     features: Mapping[str, float] = field(default_factory=dict)
     censored: bool = False
     own_cpu_s: float | None = None
+    unit: str = "s"
+    lasted_s: float | None = None
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time, whatever was measured."""
+        return self.time_s if self.lasted_s is None else self.lasted_s
 
     @property
     def own_share(self) -> float | None:
@@ -130,11 +142,11 @@ class Trial:
     @property
     def stopped_after_s(self) -> float | None:
         """How long the run lasted that was stopped early; None where every run came to its end."""
-        return next((run.time_s for run in self.runs if run.censored), None)
+        return next((run.wall_s for run in self.runs if run.censored), None)
 
     @property
     def time_s(self) -> float:
-        """Median run time."""
+        """Median run time, or time per unit of work."""
         return median(run.time_s for run in self.runs)
 
     @property

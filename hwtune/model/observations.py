@@ -23,7 +23,7 @@ from hwtune.model.prior import NOISE_FLOOR, NOISE_RUNS, NOISE_SD
 _TAILS = 4.0  # degrees of freedom of the Student t
 _SHARED = 4.0  # degrees of freedom that the common scale is worth in each setting's own
 _TURNS = 20
-_LEARNED = (TrialStatus.OK, TrialStatus.CENSORED)
+_LEARNED = (TrialStatus.OK, TrialStatus.INFEASIBLE, TrialStatus.CENSORED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,7 @@ class Observations:
         runs: number of runs (`n`).
         run_sd: deviation of one run in log time and log power, as far as all trials tell `(2)`.
         cut: which trials were cut short: their time is above what `y` says (`n`, bool).
+        fit: which trials broke no bound that only a measurement shows (`n`, bool).
         level: log time and log power around which `y` is centred (`2`).
         sensed: what was sensed at the default beside time and energy, its mean power among it.
     """
@@ -47,12 +48,13 @@ class Observations:
     runs: Tensor
     run_sd: Tensor
     cut: Tensor
+    fit: Tensor
     level: Tensor
     sensed: Mapping[str, float]
 
     def only(self, kept: Tensor) -> Observations:
         """The same of some trials, by index or mask."""
-        parts = {name: getattr(self, name)[kept] for name in ("x", "y", "noise", "runs", "cut")}
+        parts = {name: getattr(self, name)[kept] for name in ("x", "y", "noise", "runs", "cut", "fit")}
         return replace(self, **parts)
 
     def thinned(self, most: int) -> Observations:
@@ -74,6 +76,7 @@ def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
     """
     told = [trial for trial in trials if trial.status in _LEARNED]
     cut = torch.tensor([trial.status is TrialStatus.CENSORED for trial in told], dtype=torch.bool)
+    fit = torch.tensor([trial.status is not TrialStatus.INFEASIBLE for trial in told], dtype=torch.bool)
     x = encoding.encode([trial.setting for trial in told])
     y, noise, run_sd = _scatter([_figures(trial) for trial in told])
     whole = y.masked_fill(torch.stack([cut, torch.zeros_like(cut)], -1), math.nan)
@@ -83,12 +86,15 @@ def observe(encoding: Encoding, trials: Sequence[Trial]) -> Observations:
     sensed = common_features([trial.context for trial, here in zip(told, default.tolist(), strict=True) if here])
     if whole[default, 1].isfinite().any():
         sensed[POWER] = math.exp(level[1].item())
-    return Observations(x=x, y=y - level, noise=noise, runs=runs, run_sd=run_sd, cut=cut, level=level, sensed=sensed)
+    return Observations(
+        x=x, y=y - level, noise=noise, runs=runs, run_sd=run_sd, cut=cut, fit=fit, level=level, sensed=sensed
+    )
 
 
 def _figures(trial: Trial) -> Tensor:
     """Log time and log power of its runs `(runs, 2)`; of one that was cut short, of its longest run."""
-    runs = trial.runs if trial.status is TrialStatus.OK else (max(trial.runs, key=lambda run: run.time_s),)
+    whole = trial.status is not TrialStatus.CENSORED
+    runs = trial.runs if whole else (max(trial.runs, key=lambda run: run.time_s),)
     return tensor([[math.log(run.time_s), _log_power(run.time_s, run.energy_j)] for run in runs])
 
 

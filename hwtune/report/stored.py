@@ -16,6 +16,7 @@ from hwtune.store.records import DecisionRecord, SessionRecord
 from hwtune.workload.verdict import Verdict
 
 _UNITS = {Objective.ENERGY: "J", Objective.EDP: "J·s", Objective.ED2P: "J·s²", Objective.TIME: "s"}
+_FIGURED = (TrialStatus.OK, TrialStatus.INFEASIBLE, TrialStatus.CENSORED)
 _VERDICT: TypeAdapter[Verdict] = TypeAdapter(Verdict)
 
 
@@ -72,7 +73,7 @@ class Stored:
         return tuple(
             (decision, decision.trial)
             for decision in self.decisions
-            if decision.trial is not None and decision.trial.status in (TrialStatus.OK, TrialStatus.CENSORED)
+            if decision.trial is not None and decision.trial.status in _FIGURED
         )
 
     @property

@@ -37,6 +37,7 @@ _FIGURES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _PROBLEM: TypeAdapter[Problem] = TypeAdapter(Annotated[Problem, BeforeValidator(_without_donors)])
 
 _MACHINE = tuple(field.name for field in fields(Fingerprint))
+_RUN = tuple(field.name for field in fields(Run))
 _SESSIONS = f"SELECT session.*, {', '.join(_MACHINE)} FROM session JOIN machine ON machine.id = session.machine"
 
 
@@ -182,10 +183,9 @@ class Store:
             (session, _json(trial.setting), _json(trial.requested), trial.reason, trial.status, _json(trial.context)),
         )
         self._connection.executemany(
-            "INSERT INTO run (trial, number, time_s, energy_j, cpu_time_s, features, censored)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO run (trial, number, {', '.join(_RUN)}) VALUES (?, ?, {', '.join('?' * len(_RUN))})",
             [
-                (trial_id, number, run.time_s, run.energy_j, run.cpu_time_s, _json(run.features), run.censored)
+                (trial_id, number, *(_column(getattr(run, name)) for name in _RUN))
                 for number, run in enumerate(trial.runs, 1)
             ],
         )
@@ -203,6 +203,10 @@ class Store:
                     cpu_time_s=_number(run["cpu_time_s"]),
                     features=_NUMBERS.validate_json(run["features"]),
                     censored=bool(run["censored"]),
+                    own_cpu_s=_number(run["own_cpu_s"]),
+                    unit=str(run["unit"]),
+                    lasted_s=_number(run["lasted_s"]),
+                    latency_s=_NUMBERS.validate_json(run["latency_s"]),
                 )
                 for run in runs
             ),
@@ -262,6 +266,13 @@ def _session(row: sqlite3.Row) -> SessionRecord:
 
 def _fingerprint(row: sqlite3.Row) -> Fingerprint:
     return Fingerprint(**{name: row[name] for name in _MACHINE} | {"simulated": bool(row["simulated"])})
+
+
+def _column(value: object) -> object:
+    """A field of a run as a column takes it."""
+    if isinstance(value, Mapping):
+        return _json(value)
+    return _text(value) if isinstance(value, str) else value
 
 
 def _number(value: str | float | None) -> float | None:

@@ -84,6 +84,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
     ),
     ("ALTER TABLE run ADD COLUMN censored INTEGER NOT NULL DEFAULT 0 CHECK (censored IN (0, 1))",),
+    (
+        "ALTER TABLE run ADD COLUMN own_cpu_s REAL",
+        "ALTER TABLE run ADD COLUMN unit TEXT NOT NULL DEFAULT 's'",
+        "ALTER TABLE run ADD COLUMN lasted_s REAL",
+        "ALTER TABLE run ADD COLUMN latency_s TEXT NOT NULL DEFAULT '{}'",  # JSON object of numbers
+    ),
 )
 VERSION = len(_MIGRATIONS)
 

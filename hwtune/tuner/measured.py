@@ -22,7 +22,8 @@ _SURE = 1.6448536269514722  # deviations: each of gain and bound holds with 95 %
 def best_measured(encoding: Encoding, seen: Observations, objective: Objective, bound: Bound) -> Setting | None:
     """The measured setting with the least objective among those surely better than the default and within the bound.
 
-    None where there is none, or the default was not measured.
+    A setting any trial of which broke a bound that only a measurement shows is not within it. None where there is none,
+    or the default was not measured.
     """
     whole = seen.only(~seen.cut)
     rows = torch.unique(whole.x, dim=0)
@@ -37,7 +38,8 @@ def best_measured(encoding: Encoding, seen: Observations, objective: Objective, 
         gain, spread = mean - means[origin], variance + variances[origin]
         cost = _weighed(gain, weights)
         surely = cost + _SURE * math.sqrt(_weighed(spread, weights.square())) < 0.0
-        if cost < least and surely and _within(gain, spread, mean + whole.level, bound):
+        broken = bool((~whole.fit & (whole.x == row).all(-1)).any())
+        if cost < least and surely and not broken and _within(gain, spread, mean + whole.level, bound):
             best, least = row, cost
     return None if best is None else encoding.decode(best)
 

@@ -42,9 +42,11 @@ class Study:
         self.judge = Judge(self.posterior, problem.objective, problem.bound)
         self.default = self.legal(space.default)
         self.tried = {self.legal(setting) for trial in trials for setting in (trial.setting, trial.requested)}
-        self._finished = [self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.OK]
+        broken = {self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.INFEASIBLE}
+        ended = [self.legal(trial.setting) for trial in trials if trial.status is TrialStatus.OK]
+        self._finished = [setting for setting in ended if setting not in broken]
         self.measured = list(dict.fromkeys([self.default, *self._finished]))
-        # Failed, or stopped early: a figure of these is a bound at best.
+        # Failed, stopped early, or in breach of a bound that no model predicts: not to be kept, whatever it promises.
         self.unfinished = self.tried - {*self.measured}
         self.has_trials = bool(trials)
         self._seed = problem.seed * 1009 + len(trials)

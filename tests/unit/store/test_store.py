@@ -190,7 +190,18 @@ features = st.dictionaries(st.text(max_size=8).filter(str.isprintable), finite, 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(
-        st.builds(Run, time_s=positive, energy_j=st.none() | positive, features=features), min_size=1, max_size=4
+        st.builds(
+            Run,
+            time_s=positive,
+            energy_j=st.none() | positive,
+            features=features,
+            own_cpu_s=st.none() | positive,
+            unit=st.sampled_from(("s", "s/transaction", "µpoints")),
+            lasted_s=st.none() | positive,
+            latency_s=features,
+        ),
+        min_size=1,
+        max_size=4,
     )
 )
 def test_runs_come_back_bit_for_bit(tmp_path, runs):

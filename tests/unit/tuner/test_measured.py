@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from tuner_values import CAPS, LEVELS
@@ -59,6 +60,9 @@ def test_what_was_cut_short_or_has_no_energy_is_not_kept() -> None:
         status=TrialStatus.CENSORED,
     )
     assert best([DEFAULT, cut]) is None
+    broke = replace(trial(LOW, 9.0, 50.0), status=TrialStatus.INFEASIBLE)
+    assert best([DEFAULT, broke]) is None
+    assert best([DEFAULT, trial(LOW, 9.0, 50.0), broke]) is None
     assert best([DEFAULT, trial(LOW, 9.0, None)]) is None
     assert best([DEFAULT, trial(LOW, 9.0, None)], Objective.TIME) == LOW
     assert best([trial(LOW, 9.0, 50.0)]) is None

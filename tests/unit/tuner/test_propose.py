@@ -90,6 +90,20 @@ def test_what_never_ran_to_its_end_is_not_kept_however_little_it_drew(bound: Bou
     assert recommend(Study(study.problem, [*trials, whole, whole])).setting == low
 
 
+def test_what_broke_a_bound_that_no_model_predicts_is_learned_from_and_not_kept() -> None:
+    """The same figures are best of all, twice, but for its latency; where it was kept once, one breach ends that."""
+    low = CAPS.default | {"max": LEVELS[0]}
+    good = trials_of([CAPS.default, low, low], lambda setting: (10.0, 20.0 if setting == low else 100.0))
+    problem = Problem(space=CAPS, objective=Objective.ENERGY)
+    assert recommend(Study(problem, good)).setting == low
+    broke = dataclasses.replace(good[2], status=TrialStatus.INFEASIBLE)
+    study = Study(problem, [*good[:2], broke])
+    assert recommend(study).setting != low
+    assert suggest(study).setting != low
+    learned = study.predict([low])[0].energy_j
+    assert learned is not None and math.exp(learned.mean_log) == pytest.approx(20.0, rel=0.1)
+
+
 def test_where_the_model_may_not_act_what_was_measured_to_be_better_is_kept_and_nothing_else_tried() -> None:
     class Dead(Study):
         liveness = Liveness(alive=False, why="it stands still")  # type: ignore[assignment]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from math import atan, cos, exp, log, pi, sin, sqrt
+from math import exp, log, sqrt
 from statistics import fmean, stdev
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
+from hwtune.workload.student import t_quantile
 
 Interval95 = tuple[float, float]
 
@@ -29,8 +29,12 @@ class Verdict:
         energy_ratio_95: its interval.
         objective_ratio: typical ratio of the objective.
         objective_ratio_95: its interval.
-        significant: whether the whole interval of the objective's ratio lies below 1.
+        significant: whether it is proven that the objective is lower.
         runs: runs of each arm.
+        different: whether it is proven that the objective is lower or higher.
+        equivalent: whether it is proven that the objectives differ by less than the margin.
+        decided: `difference`, `equivalent`, `futile` or `budget`; None when it was ended before, or with no such rule.
+        detectable: relative difference that all blocks would have shown in 95 of 100 comparisons, by their scatter.
     """
 
     time_ratio: float
@@ -41,6 +45,10 @@ class Verdict:
     objective_ratio_95: Interval95
     significant: bool
     runs: int
+    different: bool = False
+    equivalent: bool = False
+    decided: str | None = None
+    detectable: float | None = None
 
 
 def abba(blocks: int) -> tuple[str, ...]:
@@ -69,6 +77,7 @@ def judge(default: Sequence[Run], chosen: Sequence[Run], objective: Objective) -
         objective_ratio=objective_ratio,
         objective_ratio_95=objective_ratio_95,
         significant=objective_ratio_95[1] < 1.0,
+        different=not objective_ratio_95[0] <= 1.0 <= objective_ratio_95[1],
         runs=len(pairs),
     )
 
@@ -95,30 +104,5 @@ def paired_ratio(pairs: Sequence[tuple[float, float]]) -> tuple[float, Interval9
     kept = ratios[trimmed : len(ratios) - trimmed]
     winsorised = [kept[0]] * trimmed + kept + [kept[-1]] * trimmed
     error = stdev(winsorised) * sqrt(len(ratios)) / len(kept)
-    middle, half = fmean(kept), student_t_975(len(kept) - 1) * error
+    middle, half = fmean(kept), t_quantile(0.95, len(kept) - 1) * error
     return exp(middle), (exp(middle - half), exp(middle + half))
-
-
-@cache
-def student_t_975(degrees: int) -> float:
-    """The 97.5 % point of Student's t, by bisection of its distribution function.
-
-    For whole degrees of freedom that is a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4).
-    """
-    low, high = 0.0, 13.0  # 12.706 with one degree of freedom
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _central_share(middle, degrees) < 0.95 else (low, middle)
-    return (low + high) / 2
-
-
-def _central_share(t: float, degrees: int) -> float:
-    """Probability of -t to t."""
-    angle = atan(t / sqrt(degrees))
-    term = total = cos(angle) if degrees % 2 else 1.0
-    for k in range(3 if degrees % 2 else 2, degrees, 2):
-        term *= cos(angle) ** 2 * (k - 1) / k
-        total += term
-    if degrees == 1:
-        return 2 * angle / pi
-    return 2 / pi * (angle + sin(angle) * total) if degrees % 2 else sin(angle) * total

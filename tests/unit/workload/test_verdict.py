@@ -11,24 +11,11 @@ from hypothesis import strategies as st
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
-from hwtune.workload.verdict import abba, judge, paired_ratio, student_t_975
+from hwtune.workload.verdict import abba, judge, paired_ratio
 
 
 def runs(times_s, energy_j=None):
     return [Run(time_s=time_s, energy_j=energy_j) for time_s in times_s]
-
-
-@pytest.mark.parametrize(
-    ("degrees", "quantile"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (7, 2.3646), (30, 2.0423)]
-)
-def test_student_t_is_the_printed_table(degrees, quantile):
-    assert student_t_975(degrees) == pytest.approx(quantile, abs=5e-5)
-
-
-def test_student_t_agrees_with_scipy():
-    stats = pytest.importorskip("scipy.stats")
-    for degrees in range(1, 80):
-        assert student_t_975(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-9)
 
 
 @pytest.mark.parametrize("pairs", [4, 6, 8, 16])

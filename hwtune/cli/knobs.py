@@ -14,11 +14,9 @@ from hwtune.cli.options import Competing, DryRun, Json, Root, Simulate
 
 if TYPE_CHECKING:
     from hwtune.cli.host import OpenHost
-    from hwtune.domain.knob import KnobSpace
     from hwtune.host.fs import HostFS
     from hwtune.knobs.journal import Journal
     from hwtune.knobs.outcome import Outcome
-    from hwtune.knobs.restore import RestoreReport
 
 
 def apply(
@@ -43,9 +41,11 @@ def apply(
     """
     from hwtune.cli.competing import make_way
     from hwtune.cli.host import open_host, open_knobs, open_transaction
+    from hwtune.cli.knobs_text import left_out_lines, outcome_lines
     from hwtune.cli.ours import check_writable
     from hwtune.domain.errors import KnobError, Rejected
     from hwtune.knobs.keys import parse_assignments
+    from hwtune.knobs.policies import left_out
 
     flags = {"tune.competing": competing}
     with open_host(root=root, dry_run=dry_run, simulate=simulate, flags=flags) as opened:
@@ -80,13 +80,16 @@ def apply(
             "effective": dict(effective),
             "would_write": _would_write(opened, before),
             "kept": not (opened.dry or opened.host.simulated),
+            "left_out_cpus": list(left_out(opened.host.files, backend.policies)),
         }
-        _print(document, as_json, _outcome_lines(opened, backend.space, applied.outcomes, before))
+        lines = outcome_lines(backend.space, applied.outcomes, document["would_write"])
+        _print(document, as_json, [*lines, *left_out_lines(document["left_out_cpus"])])
 
 
 def restore(root: Root = None, as_json: Json = False) -> None:
     """Put back what `apply`, `tune --keep` or a crashed run has changed, as far as it is still theirs."""
     from hwtune.cli.host import open_host, open_knobs
+    from hwtune.cli.knobs_text import restore_lines
     from hwtune.knobs.restore import restore_machine
 
     with open_host(root=root) as opened:
@@ -100,7 +103,7 @@ def restore(root: Root = None, as_json: Json = False) -> None:
             "foreign": {} if report is None else dict(report.foreign),
             "offline": [] if report is None else list(report.offline),
         }
-        _print(document, as_json, _restore_lines(report))
+        _print(document, as_json, restore_lines(host.files, report))
 
 
 def _check_roots_journal(run_dir: Path) -> None:
@@ -121,6 +124,7 @@ def _check_roots_journal(run_dir: Path) -> None:
 def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
     """Go to hardware defaults, whatever was there, and forget what there is to restore unless it cannot be reset."""
     from hwtune.cli.host import open_host
+    from hwtune.cli.knobs_text import outcome_lines, still_lines
     from hwtune.knobs.cpufreq import CpufreqBackend
     from hwtune.knobs.lock import Lock
     from hwtune.knobs.outcome import worst_of
@@ -149,7 +153,8 @@ def reset(dry_run: DryRun = False, simulate: Simulate = None, root: Root = None,
             "would_write": _would_write(opened, before),
             "still_ours": list(still),
         }
-        _print(document, as_json, [*_outcome_lines(opened, space, outcomes, before), *_still_lines(still)])
+        lines = outcome_lines(space, outcomes, document["would_write"])
+        _print(document, as_json, [*lines, *still_lines(still)])
         _check_reset(outcomes, still)
 
 
@@ -192,6 +197,7 @@ def _touched(journal: Journal | None) -> tuple[str, ...]:
 def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) -> None:
     """Show what is set now, and what hwtune has changed and would put back."""
     from hwtune.cli.host import open_host, open_knobs
+    from hwtune.cli.knobs_text import journal_lines, knob_line
     from hwtune.knobs import journal as journals
 
     with open_host(root=root, simulate=simulate) as opened:
@@ -209,8 +215,8 @@ def status(simulate: Simulate = None, root: Root = None, as_json: Json = False) 
             else {"state": journal.state, "verb": journal.verb, "pid": journal.owner.pid, "owner_alive": alive},
             "changed": changed,
         }
-        lines = [_knob_line(space, name, value) for name, value in effective.items()]
-        _print(document, as_json, [*lines, *_journal_lines(journal, alive, changed)])
+        lines = [knob_line(space, name, value) for name, value in effective.items()]
+        _print(document, as_json, [*lines, *journal_lines(journal, alive, changed)])
 
 
 def _head(opened: OpenHost) -> dict[str, Any]:
@@ -250,57 +256,6 @@ def _would_write(opened: OpenHost, before: Mapping[str, str]) -> dict[str, dict[
     return {path: {"now": before.get(path), "wanted": text} for path, text in files.written.items()}
 
 
-def _outcome_lines(
-    opened: OpenHost, space: KnobSpace, outcomes: Iterable[Outcome], before: Mapping[str, str]
-) -> list[str]:
-    changes = _would_write(opened, before)
-    if changes is not None:
-        lines = [
-            f"would write {path}: {change['now']} → {change['wanted']}"
-            for path, change in changes.items()
-            if change["now"] != change["wanted"]
-        ]
-        return lines or ["nothing would change"]
-    return [_outcome_line(space, outcome) for outcome in outcomes] or ["nothing to change"]
-
-
-def _outcome_line(space: KnobSpace, outcome: Outcome) -> str:
-    unit = _unit(space, outcome.knob)
-    if outcome.result == "already":
-        return f"{outcome.knob} = {outcome.effective}{unit} already"
-    return f"{outcome}{unit}" if outcome.result in {"applied", "clamped"} else str(outcome)
-
-
-def _knob_line(space: KnobSpace, name: str, value: object) -> str:
-    return f"{name} = {value}{_unit(space, name)}"
-
-
-def _unit(space: KnobSpace, name: str) -> str:
-    """The unit behind a value; one policy's own knob has that of its cluster."""
-    from hwtune.domain.knob import RangeKnob
-
-    known = {knob.name: knob for knob in space.knobs}
-    knob = known.get(name) or known.get(name.partition(".")[2])
-    return f" {knob.unit}" if isinstance(knob, RangeKnob) and knob.unit else ""
-
-
-def _restore_lines(report: RestoreReport | None) -> list[str]:
-    from hwtune.knobs.attributes import knob_of
-
-    if report is None:
-        return ["nothing to restore"]
-    lines = [f"{knob_of(path)} put back" for path in report.restored]
-    lines += [f"{knob_of(path)} = {text} left: set by somebody else since" for path, text in report.foreign.items()]
-    lines += [f"{knob_of(path)} waits: its CPUs are offline" for path in report.offline]
-    return lines or ["everything is as it was found"]
-
-
-def _still_lines(still: Iterable[str]) -> list[str]:
-    from hwtune.knobs.attributes import knob_of
-
-    return [f"{knob_of(path)} is as hwtune has set it; `hwtune restore` puts it back once it can" for path in still]
-
-
 def _changed(files: HostFS, journal: Journal) -> list[dict[str, str | None]]:
     """What is ours and reads otherwise than it was found."""
     from hwtune.knobs.attributes import knob_of
@@ -311,16 +266,3 @@ def _changed(files: HostFS, journal: Journal) -> list[dict[str, str | None]]:
         for path in journal.ours
         if (now := read_text(files, path)) != journal.original.get(path)
     ]
-
-
-def _journal_lines(journal: Journal | None, alive: bool, changed: Iterable[Mapping[str, str | None]]) -> list[str]:
-    if journal is None:
-        return ["nothing was changed by hwtune since the boot"]
-    who = f"hwtune {journal.verb} (pid {journal.owner.pid})"
-    if journal.state == "kept":
-        head = f"kept by {who}; `hwtune restore` puts back:"
-    elif alive:
-        head = f"being changed by {who}, which will put back:"
-    else:
-        head = f"left behind by {who}; `hwtune restore` puts back:"
-    return [head, *(f"  {change['attribute']}: {change['now']} → {change['original']}" for change in changed)]

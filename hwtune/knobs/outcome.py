@@ -32,7 +32,7 @@ class Outcome:
 
     Args:
         knob: its name.
-        result: already so, applied, clamped to another value, or rejected; or not tried because its CPUs are offline,
+        result: already so, applied, clamped to another value, or rejected; or not tried because its policy is away,
             because somebody else sets it, or because it is in quarantine.
         path: the file, None where nothing was written.
         wanted: what was asked for, in the knob's words.
@@ -50,7 +50,7 @@ class Outcome:
     def __str__(self) -> str:
         match self.result:
             case "offline":
-                return f"{self.knob} = {self.wanted} waits: its CPUs are offline"
+                return f"{self.knob} = {self.wanted} not set: its policy is not there"
             case "yielded":
                 return f"{self.knob} is left as it is: somebody else has set {self.effective}"
             case "quarantined":

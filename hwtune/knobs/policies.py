@@ -108,6 +108,18 @@ def read_policies(files: HostFS) -> tuple[Policy, ...]:
     return _read_old_layout(files, cores)
 
 
+def offline_cpus(files: HostFS) -> tuple[int, ...]:
+    """CPUs that could run and do not; those that are only possible (`possible`, not `present`) are none."""
+    present, online = (parse_cpus(read_text(files, f"{CPU}/{name}") or "") for name in ("present", "online"))
+    return tuple(sorted(set(present) - set(online))) if online else ()
+
+
+def left_out(files: HostFS, policies: Sequence[Policy]) -> tuple[int, ...]:
+    """The CPUs that nothing set now reaches: they are offline, and their policy with them."""
+    reached = {cpu for policy in policies if policy.online for cpu in policy.related}
+    return tuple(cpu for cpu in offline_cpus(files) if cpu not in reached)
+
+
 def online_directories(files: HostFS) -> tuple[str, ...]:
     """Directories of policies with a CPU online, and which CPUs: what hotplug changes."""
     directories = files.glob(f"{CPUFREQ}/policy[0-9]*") or files.glob(f"{CPU}/cpu[0-9]*/cpufreq")

@@ -1,6 +1,7 @@
 """The verbs, on trees of plain files."""
 
 import json
+import shutil
 
 import pytest
 from sysfs_trees import CPU, intel_policy, policy, write_tree
@@ -112,3 +113,43 @@ def test_corrupt_journal_and_no_cpufreq(root, tmp_path_factory):
         assert caught.value.exit_status == 3
     knobs.restore(root=bare)
     assert list(bare.iterdir()) == []
+
+
+def with_cpus(root, online):
+    (root / CPU / "present").write_text("0-1\n")
+    (root / CPU / "possible").write_text("0-127\n")
+    (root / CPU / "online").write_text(f"{online}\n")
+
+
+def test_a_cpu_that_is_offline_is_said_to_be_left_out(root, capsys):
+    with_cpus(root, "0-1")
+    knobs.apply(["max=1.4GHz"], root=root, as_json=True)
+    assert json.loads(capsys.readouterr().out)["left_out_cpus"] == []
+    with_cpus(root, "0")
+    shutil.rmtree(root / CPU / "cpufreq/policy1")
+    knobs.apply(["max=1GHz"], root=root)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["max = 1000000 kHz", "CPU 1 is offline and left out: apply it again once back online"]
+    (root / P0 / "related_cpus").write_text("0 1\n")
+    knobs.apply(["max=1.4GHz"], root=root, as_json=True)
+    assert json.loads(capsys.readouterr().out)["left_out_cpus"] == [], "its policy is there, with another of its CPUs"
+
+
+def test_what_waits_says_what_for(root, capsys):
+    with_cpus(root, "0-1")
+    knobs.apply(["max=1.4GHz"], root=root)
+    capsys.readouterr()
+    away = root / CPU / "away"
+    (root / CPU / "cpufreq").rename(away)
+    knobs.restore(root=root)
+    out = capsys.readouterr().out
+    assert "policy1.scaling_max_freq waits: it is not there, as when its driver was removed\n" in out
+    assert "offline" not in out
+    with_cpus(root, "0")
+    knobs.restore(root=root)
+    out = capsys.readouterr().out
+    assert "policy1.scaling_max_freq waits: its CPUs are offline\n" in out
+    assert "policy0.scaling_max_freq waits: it is not there" in out
+    away.rename(root / CPU / "cpufreq")
+    knobs.restore(root=root)
+    assert (root / CPU / "cpufreq/policy1/scaling_max_freq").read_text().strip() == "2000000"

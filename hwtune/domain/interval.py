@@ -1,4 +1,4 @@
-"""Two samples make an interval: rates and ratios in SI floats. The only place where counters wrap.
+"""Two samples make an interval: rates and ratios in SI floats.
 
 What could not be known in both samples is None or left out; nothing is guessed.
 """
@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
-from hwtune.domain.sample import CpuTimes, EnergyReading, Sample
+from hwtune.domain.energy import energy_between_j, error_j
+from hwtune.domain.sample import CpuTimes, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,10 @@ class Interval:
 
     Args:
         duration_s: always positive.
-        energy_j: energy of all zones together, or None: no source, or a zone that came, went or was unreadable.
+        energy_j: energy of all zones together, or None: no source, a zone that came, went or was unreadable, or a
+            counter that may have wrapped unseen.
+        energy_error_j: how far off that may be for the sensors' resolution alone (`domain.energy.error_j`), or None
+            where that is not known.
         busy_ratio: share of CPU time spent running something, 0-1; idle, iowait and stolen time are not busy.
         steal_ratio: share of CPU time the hypervisor gave to others, 0-1.
         pressure: share of the time in which some or all tasks stalled, by `cpu_some`, `memory_full`, …, 0-1.
@@ -31,6 +35,7 @@ class Interval:
 
     duration_s: float
     energy_j: float | None
+    energy_error_j: float | None = None
     busy_ratio: float | None = None
     steal_ratio: float | None = None
     pressure: Mapping[str, float] = field(default_factory=dict)
@@ -56,8 +61,8 @@ class Interval:
     def between(cls, a: Sample, b: Sample) -> Interval:
         """What happened from sample `a` to sample `b`.
 
-        A counter that wrapped more than once in between cannot be told from one that wrapped once: sample a RAPL zone
-        at least every 30 s (`max_energy_range_uj` lasts for minutes at full power).
+        With samples further apart than `domain.energy.longest_gap_s` a counter's growth is not certain, and the energy
+        is None.
 
         Raises:
             ValueError: when `b` is not later than `a`.
@@ -86,6 +91,7 @@ class Interval:
         return cls(
             duration_s=duration_s,
             energy_j=energy_j,
+            energy_error_j=None if energy_j is None else error_j(b.energy, energy_j, duration_s),
             busy_ratio=busy_ratio,
             steal_ratio=steal_ratio,
             pressure={
@@ -104,41 +110,6 @@ def _duration_s(a: Sample, b: Sample) -> float:
     if b.t_ns <= a.t_ns:
         raise ValueError(f"time does not advance between samples: {a.t_ns} to {b.t_ns} ns")
     return (b.t_ns - a.t_ns) / 1e9
-
-
-def energy_between_j(a: Sample, b: Sample) -> float | None:
-    """Energy of all zones from `a` to `b` in J; None unless both samples have the same zones, each readable.
-
-    Raises:
-        ValueError: when `b` is not later than `a`.
-    """
-    duration_s = _duration_s(a, b)
-    before = {(reading.source, reading.zone): reading for reading in a.energy}
-    after = {(reading.source, reading.zone): reading for reading in b.energy}
-    if not before or before.keys() != after.keys():
-        return None
-    energies = [_zone_energy_j(before[zone], after[zone], duration_s) for zone in before]
-    known = [energy for energy in energies if energy is not None]
-    return sum(known) if len(known) == len(energies) else None
-
-
-def _zone_energy_j(a: EnergyReading, b: EnergyReading, duration_s: float) -> float | None:
-    """Energy of one zone: the counter's growth, or the trapezoid under two powers.
-
-    `max_energy_range_uj` is the largest reading, not the period: the RAPL driver multiplies 2³² - 1 by the energy unit
-    (intel_rapl_common.c, get_max_energy_counter), so after it comes 0 one unit later. That unit (15 or 61 µJ) is not in
-    sysfs; the 1 µJ added here is the least it can be, and the rest is lost once per wrap.
-    """
-    if a.energy_uj is not None and b.energy_uj is not None:
-        grown_uj = b.energy_uj - a.energy_uj
-        if grown_uj < 0:
-            if b.max_energy_uj is None or max(a.energy_uj, b.energy_uj) > b.max_energy_uj:
-                return None  # not a wrap: the counter was reset
-            grown_uj += b.max_energy_uj + 1
-        return grown_uj / 1e6
-    if a.power_uw is not None and b.power_uw is not None:
-        return (a.power_uw + b.power_uw) / 2 / 1e6 * duration_s
-    return None
 
 
 def _cpu_ratios(a: CpuTimes | None, b: CpuTimes | None) -> tuple[float | None, float | None]:

@@ -10,15 +10,39 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """How finely a sensor tells time and energy.
+
+    Args:
+        update_s: longest time between two refreshes of what it shows, None while that is not known.
+        average_s: time over which a power is averaged before it is shown; 0 for an instant's, and for a counter.
+        step: smallest change it can show, J of a counter, W of a power; None where that is not known.
+        learned: whether `update_s` was learned by watching the sensor; else it is documented or announced.
+    """
+
+    update_s: float | None = None
+    average_s: float = 0.0
+    step: float | None = None
+    learned: bool = False
+
+    @property
+    def lag_s(self) -> float | None:
+        """After so long it shows nothing of what was before; None while that is not known."""
+        return None if self.update_s is None else self.update_s + self.average_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyReading:
     """What one energy or power sensor says at one instant.
 
     Args:
         zone: the sensor's own name within its source (`package-0`, `hwmon1/power1`, `BAT0`).
-        source: the kernel interface (`powercap`, `hwmon`, `power_supply`).
+        source: the kernel interface (`powercap`, `perf`, `hwmon`, `power_supply`).
         energy_uj: counter of energy since some moment, or None when the sensor gives power or could not be read.
         max_energy_uj: largest value the counter reaches before it starts again at 0, or None when it does not wrap.
         power_uw: power at this instant, or None when the sensor counts energy or could not be read.
+        max_power_w: what the zone never draws, mean over a second; None where only `MOST_POWER_W` is known.
+        resolution: of the sensor.
     """
 
     zone: str
@@ -26,6 +50,8 @@ class EnergyReading:
     energy_uj: int | None = None
     max_energy_uj: int | None = None
     power_uw: int | None = None
+    max_power_w: float | None = None
+    resolution: Resolution = Resolution()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,6 +278,7 @@ def test_power_limits_are_rounded_or_locked() -> None:
     refused(lambda: kernel.write(path, "15W"), errno.EINVAL)
     refused(lambda: locked.write(path, "15000000"), errno.ENODATA)
     refused(lambda: locked.write(f"{PACKAGE}/enabled", "0"), errno.ENOSYS)
+    assert (value(kernel, f"{PACKAGE}/enabled"), value(locked, f"{PACKAGE}/enabled")) == ("1", "0")
 
 
 def test_energy_counts_what_the_frequency_costs() -> None:

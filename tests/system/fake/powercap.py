@@ -1,7 +1,7 @@
 """A RAPL package: energy that counts, and limits in the register's steps (Documentation/power/powercap/powercap.rst).
 
 drivers/powercap/powercap_sys.c answers ENODATA where the driver refuses a limit, ENOSYS where it refuses to enable;
-intel_rapl_common.c rounds power down to 1/8 W and time to (1 + f/4)·2^y units.
+intel_rapl_common.c rounds power down to 1/8 W and time to (1 + f/4)·2^y units, and calls a locked package not enabled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Rapl:
     Args:
         name: of the control type.
         limits_uw: of `long_term` and `short_term` after boot.
-        locked: by firmware: every write is refused.
+        locked: by firmware: every write is refused, and the package reads as not enabled.
         watts: what the package draws at its highest frequency.
     """
 
@@ -54,7 +54,7 @@ class Rapl:
         files = {
             f"{package}/name": constant("package-0"),
             f"{cores}/name": constant("core"),
-            f"{package}/enabled": Attribute(lambda: str(int(self.enabled)), self._enable),
+            f"{package}/enabled": Attribute(lambda: str(int(self.enabled and not self.locked)), self._enable),
             f"{package}/constraint_0_name": constant("long_term"),
             f"{package}/constraint_1_name": constant("short_term"),
             f"{package}/constraint_0_max_power_uw": constant(self.limits_uw[0]),

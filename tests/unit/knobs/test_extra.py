@@ -166,9 +166,11 @@ def test_what_firmware_has_locked_is_rejected_and_left(tmp_path):
     kernel.trees[:] = [Rapl(locked=True), Uncore(locked=True)]
     start = kernel.state()
     with transaction(files, tmp_path, ("powercap", "uncore")) as stay:
-        applied = stay.apply(Setting({"powercap.long_term": 20_000_000, "uncore.max": 2_000_000, "max": 2_000_000}))
-        results = {outcome.knob: outcome.result for outcome in applied.outcomes}
-        assert results == {"powercap.long_term": "rejected", "uncore.max": "rejected", "max": "applied"}
+        wanted = Setting({"powercap.long_term": 20_000_000, "uncore.max": 2_000_000, "max": 2_000_000})
+        found = {outcome.knob: outcome.result for outcome in stay.apply(wanted).outcomes}
+        assert found == {"uncore.max": "rejected", "max": "applied"}, "a package that is not enabled has no limit"
+        found = {each.knob: each.result for each in stay.apply(wanted | {"powercap.enabled": "1"}).outcomes}
+        assert (found["powercap.long_term"], found["powercap.enabled"]) == ("rejected", "rejected")
     assert kernel.state() == start
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from hwtune.domain.errors import PermissionDenied, UsageError
+from hwtune.domain.errors import PermissionDenied, RestoreError, UsageError
 
 if TYPE_CHECKING:
     from hwtune.config import Config
@@ -92,6 +92,28 @@ def open_host(
             if opened.live and error.path.startswith("/sys/"):
                 _explain(error)
             raise
+        except RestoreError as error:
+            if opened.live and (denied := _denied_behind(opened.host)) is not None:
+                raise denied from error
+            raise
+
+
+def _denied_behind(host: Host) -> PermissionDenied | None:
+    """The missing right, if there is one, because of which something of ours could not be put back."""
+    from hwtune.host.denial import DENIED, refused
+    from hwtune.knobs import journal as journals
+    from hwtune.knobs.policies import read_text
+
+    journal = journals.load(host.run_dir, host.files)
+    original = {} if journal is None else {path: journal.original.get(path) for path in journal.ours}
+    for path, text in original.items():
+        changed = read_text(host.files, path) not in (None, text)
+        if changed and (code := refused(path)) in DENIED:
+            denied = PermissionDenied(path, "put back", errno=code)
+            _explain(denied)
+            denied.hint = f"{denied.hint}; then `hwtune restore`"
+            return denied
+    return None
 
 
 def _copy_quarantine(state_dir: Path, into: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Collection
 
@@ -10,10 +9,8 @@ from hwtune.cli.competing import make_way
 from hwtune.cli.host import OpenHost
 from hwtune.domain.errors import PermissionDenied
 from hwtune.domain.knob import KnobSpace
-from hwtune.host.denial import refused, why_denied
+from hwtune.host.denial import DENIED, refused, why_denied
 from hwtune.knobs.cpufreq import CpufreqBackend
-
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def turnable(opened: OpenHost, backend: CpufreqBackend, space: KnobSpace, *, named: bool) -> KnobSpace:
@@ -57,7 +54,7 @@ def _denied(opened: OpenHost, backend: CpufreqBackend, names: Collection[str]) -
     found: dict[str, PermissionDenied] = {}
     for name in names:
         for path in backend.target(name).paths(opened.host.files):
-            if name not in found and (code := refused(path)) in _DENIED:
+            if name not in found and (code := refused(path)) in DENIED:
                 found[name] = PermissionDenied(path, "write", errno=code)
     return found
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from hwtune.host.fs import LinuxFS
 from hwtune.host.rights import CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, Credentials, Mount, Rights, read_rights
 
+# Stable until rights change; any other answer is about the file or the moment.
+DENIED = (_errno.EACCES, _errno.EPERM, _errno.EROFS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMode:

@@ -183,3 +183,22 @@ def test_nobody_may_not_reset_and_is_told_of_what_root_has_changed(live):
     assert "/run/hwtune/journal.json" in error
     assert "sudo hwtune restore" in hint
     assert live.text("scaling_max_freq") == "1400000"
+
+
+def test_what_a_right_keeps_from_being_put_back_is_told_as_one(live):
+    target = live.directory / "scaling_max_freq"
+    target.chmod(0o664)
+    os.chown(target, 0, 27)
+    member = ("setpriv", "--reuid=65534", "--regid=65534", "--groups=27")
+    assert live.run("apply", "max=1.4GHz", prefix=member).returncode == 0
+    target.chmod(0o644)
+    error, hint = refused(live.run("restore", prefix=member), 4)
+    assert error == f"error: put back {CPU}/cpufreq/policy0/scaling_max_freq failed: EACCES"
+    assert "user 65534 is not root and has no CAP_DAC_OVERRIDE" in hint
+    assert "then `hwtune restore`" in hint
+    error, hint = refused(live.run("restore", mode="ro"), 4)
+    assert "EROFS" in error
+    assert f"{CPU} is mounted read-only" in hint
+    assert live.text("scaling_max_freq") == "1400000"
+    assert live.run("restore").returncode == 0, "the journal was kept"
+    assert live.text("scaling_max_freq") == "2000000"

@@ -7,7 +7,7 @@ from hwtune.host.machine import Host
 from hwtune.sensors.cpu import CpuSensor
 from hwtune.sensors.energy import EnergySource, find_energy_source
 from hwtune.sensors.loaded import LoadedClocks
-from hwtune.sensors.pressure import read_pressure
+from hwtune.sensors.pressure import PressureSensor
 from hwtune.sensors.thermal import ThermalSensor
 
 
@@ -21,6 +21,7 @@ class Collector:
         self.energy = find_energy_source(host.files)
         self._cpu = CpuSensor(host.files)
         self._thermal = ThermalSensor(host.files)
+        self._pressure = PressureSensor(host.files)
         self.clocks = LoadedClocks(host.files)
 
     def sample_energy(self) -> Sample:
@@ -39,7 +40,7 @@ class Collector:
             energy=self.energy.read(),
             counters=self._host.counters.read(),
             cpu=self._cpu.times(),
-            pressure=read_pressure(self._host.files),
+            pressure=self._pressure.stall_us(),
             freq_khz=self._cpu.freq_khz(),
             time_in_state=self._cpu.time_in_state(),
             idle_us=self._cpu.idle_us(),

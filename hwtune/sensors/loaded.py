@@ -6,10 +6,10 @@ was busy for most of the time since the last look.
 
 from __future__ import annotations
 
-import re
-
+from hwtune.domain.errors import HostError
 from hwtune.host.fs import HostFS
-from hwtune.sensors.optional import optional_int, optional_text, parse_int
+from hwtune.host.reader import Reader, open_reader
+from hwtune.sensors.optional import optional_text, parse_int
 
 _CPU = "/sys/devices/system/cpu"
 _BUSY = 0.6
@@ -27,13 +27,14 @@ def parse_busy_ticks(text: str) -> dict[int, tuple[int, int]]:
     """
     found = {}
     for line in text.splitlines():
-        match = re.match(r"cpu(\d+)\s+(.+)", line)
-        if match is None:
+        if not line.startswith("cpu"):
             continue
-        ticks = [number for word in match[2].split()[:8] if (number := parse_int(word)) is not None]
-        if len(ticks) >= 4:
+        name, *words = line.split()[:9]
+        cpu = parse_int(name.removeprefix("cpu"))
+        ticks = [number for word in words if (number := parse_int(word)) is not None]
+        if cpu is not None and cpu >= 0 and len(ticks) >= 4:
             waiting = sum(ticks[3:5]) + sum(ticks[7:8])
-            found[int(match[1])] = (sum(ticks) - waiting, sum(ticks))
+            found[cpu] = (sum(ticks) - waiting, sum(ticks))
     return found
 
 
@@ -48,6 +49,7 @@ class LoadedClocks:
         self.watching = False
         self._files = files
         self._cpus = _cpus_by_policy(files)
+        self._clocks = {directory: open_reader(files, f"{directory}/scaling_cur_freq") for directory in self._cpus}
         self._before: dict[int, tuple[int, int]] = {}
         self._lowest: dict[str, int] = {}
 
@@ -68,7 +70,7 @@ class LoadedClocks:
             shares = [grown[cpu][0] / grown[cpu][1] for cpu in cpus if cpu in grown and grown[cpu][1] >= _TICKS]
             if max(shares, default=0.0) < _BUSY:
                 continue
-            khz = optional_int(self._files, f"{directory}/scaling_cur_freq")
+            khz = _khz(self._clocks[directory])
             if khz is not None and khz > 0:
                 self._lowest[directory] = min(khz, self._lowest.get(directory, khz))
 
@@ -79,6 +81,13 @@ class LoadedClocks:
         """
         found, self._lowest = self._lowest, {}
         return found
+
+
+def _khz(clock: Reader) -> int | None:
+    try:
+        return parse_int(clock.read() or "")
+    except HostError:
+        return None
 
 
 def _cpus_by_policy(files: HostFS) -> dict[str, tuple[int, ...]]:

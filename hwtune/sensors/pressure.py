@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from hwtune.host.fs import HostFS
-from hwtune.sensors.optional import optional_text, parse_int
+from hwtune.sensors.found import FoundFiles
+from hwtune.sensors.optional import parse_int
 
 RESOURCES = ("cpu", "memory", "io")
 _LINE = re.compile(r"(some|full) .*\btotal=([0-9]+)")
@@ -28,12 +29,16 @@ def parse_pressure(text: str) -> dict[str, int]:
     return stalls
 
 
-def read_pressure(files: HostFS) -> dict[str, int]:
-    """Stall time by `cpu_some`, `cpu_full`, `memory_some`, …; empty without PSI (CONFIG_PSI, or booted with psi=0)."""
-    stalls = {}
-    for resource in RESOURCES:
-        # Without psi=1 a file may be there and answer EOPNOTSUPP.
-        text = optional_text(files, f"/proc/pressure/{resource}")
-        for kind, stall_us in parse_pressure(text or "").items():
-            stalls[f"{resource}_{kind}"] = stall_us
-    return stalls
+class PressureSensor:
+    """Stall times of the whole machine. Without PSI (CONFIG_PSI, or booted with psi=0) there are none."""
+
+    def __init__(self, files: HostFS) -> None:
+        self._found = FoundFiles(files, lambda _: {resource: f"/proc/pressure/{resource}" for resource in RESOURCES})
+
+    def stall_us(self) -> dict[str, int]:
+        """Stall time in µs by `cpu_some`, `cpu_full`, `memory_some`, …; a file may be there and answer EOPNOTSUPP."""
+        return {
+            f"{resource}_{kind}": stall_us
+            for resource, text in self._found.texts()
+            for kind, stall_us in parse_pressure(text).items()
+        }

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 
 from hwtune.host.fs import HostFS
+from hwtune.sensors.found import FoundFiles
 from hwtune.sensors.optional import optional_int, optional_text
 
 # thermal zone types by preference: the package, named CPU zones of ARM device trees, then the firmware's own idea.
@@ -22,20 +23,18 @@ _PLAUSIBLE_MC = range(-40_000 + 1, 150_000)
 
 
 class ThermalSensor:
-    """Temperatures of the CPU in m°C. The zones are looked up once."""
+    """Temperatures of the CPU in m°C. The zones are looked up once, and again when one has gone."""
 
     def __init__(self, files: HostFS) -> None:
-        self._files = files
-        self._paths = _find(files)
+        self._zones = FoundFiles(files, _find)
 
     def temp_mc(self) -> dict[str, int]:
         """Temperature by zone, empty without a sensor; an implausible one is left out."""
-        return _answers(self._files, self._paths)
+        return {zone: temp for zone, temp in self._zones.ints().items() if temp in _PLAUSIBLE_MC}
 
 
-def _answers(files: HostFS, paths: Mapping[str, str]) -> dict[str, int]:
-    temps = {zone: optional_int(files, path) for zone, path in paths.items()}
-    return {zone: temp for zone, temp in temps.items() if temp is not None and temp in _PLAUSIBLE_MC}
+def _answer(files: HostFS, paths: Mapping[str, str]) -> bool:
+    return any(temp is not None and temp in _PLAUSIBLE_MC for temp in (optional_int(files, p) for p in paths.values()))
 
 
 def _find(files: HostFS) -> dict[str, str]:
@@ -52,7 +51,7 @@ def _find(files: HostFS) -> dict[str, str]:
         for wanted in _ZONE_KINDS
     )
     for paths in (package, _hwmon(files), named, firmware):
-        if _answers(files, paths):
+        if _answer(files, paths):
             return paths
     return {}
 

@@ -16,7 +16,7 @@ from hwtune.sensors import process
 from hwtune.sensors.collector import Collector
 from hwtune.sensors.cpu import CpuSensor, parse_cpu_times, parse_time_in_state
 from hwtune.sensors.optional import parse_int
-from hwtune.sensors.pressure import parse_pressure, read_pressure
+from hwtune.sensors.pressure import PressureSensor, parse_pressure
 from hwtune.sensors.thermal import ThermalSensor
 
 CPU = "/sys/devices/system/cpu"
@@ -60,14 +60,14 @@ def test_cpu_line_need_not_be_the_first():
 
 def test_pressure_of_old_and_new_kernels(tree):
     files = tree({"/proc/pressure/cpu": PSI.splitlines()[0], "/proc/pressure/io": PSI})
-    assert read_pressure(files) == {"cpu_some": 11_826_819, "io_some": 11_826_819, "io_full": 7}
+    assert PressureSensor(files).stall_us() == {"cpu_some": 11_826_819, "io_some": 11_826_819, "io_full": 7}
 
 
 def test_pressure_switched_off(tree):
     files = tree({f"/proc/pressure/{resource}": PSI for resource in ("cpu", "io", "memory")})
     for resource in ("cpu", "io", "memory"):
         files.refuse[f"/proc/pressure/{resource}"] = errno.EOPNOTSUPP
-    assert read_pressure(files) == {}
+    assert PressureSensor(files).stall_us() == {}
 
 
 POLICIES = {

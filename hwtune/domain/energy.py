@@ -1,4 +1,4 @@
-"""Energy between two readings of a meter, and how far off it may be by what the meter can tell. Only here counters wrap.
+"""Energy between two readings of a meter, and how far off it may be by what the meter can tell. Counters wrap here.
 
 What is not certain is None: a counter that may have wrapped more often than can be seen gives no figure, not a false
 one.

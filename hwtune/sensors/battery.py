@@ -5,15 +5,17 @@
     AC    type Mains    online 0            hidpp_battery_0  type Battery  scope Device
 
 Only while the machine runs from them: on mains a battery says nothing about what the machine draws. `scope Device` is
-the battery of a mouse.
+the battery of a mouse. The gauge is refreshed every few seconds, which no file announces; its steps are µW and more.
 """
 
 from __future__ import annotations
 
 from hwtune.domain.errors import Unsupported
-from hwtune.domain.sample import EnergyReading
+from hwtune.domain.sample import EnergyReading, Resolution
 from hwtune.host.fs import HostFS
 from hwtune.sensors.optional import optional_int, optional_text
+
+_RESOLUTION = Resolution(step=1e-6)
 
 
 def find_batteries(files: HostFS) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ def read_batteries(files: HostFS, batteries: tuple[str, ...]) -> tuple[EnergyRea
             zone=path.rsplit("/", 1)[1],
             source="power_supply",
             power_uw=_power_uw(files, path) if discharging else None,
+            resolution=_RESOLUTION,
         )
         for path in batteries
     )

@@ -6,6 +6,10 @@
 Drivers of the old kind put the files under `device/`. A power sensor says what it measures only by its driver's name
 and its label: laser diodes, pumps and graphics cards have `power1_input` too. So the meters that are the CPU's or the
 whole machine's are listed here, and no other is taken for one.
+
+How often they are refreshed is known of the RAPL counters behind `amd_energy` alone. An ACPI meter announces the time
+that it averages over, `power1_average_interval`, and is taken to be refreshed once in that; its power is in mW
+(acpi_power_meter.c). Of the others it is learned.
 """
 
 from __future__ import annotations
@@ -15,26 +19,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwtune.domain.errors import Unsupported
-from hwtune.domain.sample import EnergyReading
+from hwtune.domain.sample import EnergyReading, Resolution
 from hwtune.host.fs import HostFS
 from hwtune.sensors.optional import optional_int, optional_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chip:
-    """A driver whose meters are known: what they measure, and which of its labels (None: no label is needed)."""
+    """A driver whose meters are known: what they measure, and which of its labels (None: no label is needed).
+
+    `update_s` where it is documented; `step`, in J of a counter and in W of a power, where it is not the file's own µJ.
+    """
 
     names: tuple[str, ...]
     quality: Literal["package", "node"]
     label: str | None = None
+    update_s: float | None = None
+    step: float = 1e-6
 
 
 # In order of preference: energy counters before powers, the package before the whole machine.
 _CHIPS = (
-    _Chip(names=("amd_energy", "zenergy"), quality="package", label=r"Esocket\d+"),
+    _Chip(names=("amd_energy", "zenergy"), quality="package", label=r"Esocket\d+", update_s=0.001, step=2**-16),
     _Chip(names=("fam15h_power",), quality="package"),
     _Chip(names=("apm_xgene",), quality="package", label="CPU power"),
-    _Chip(names=("power_meter",), quality="node"),  # ACPI 4.0 power meter: the server's own
+    _Chip(names=("power_meter",), quality="node", step=1e-3),  # ACPI 4.0 power meter: the server's own
     _Chip(names=("corsairpsu",), quality="node", label="power total"),
 )
 # The rig's meter: power of a modelled chip, behind a real driver.
@@ -48,6 +57,7 @@ class Meter:
     path: str
     zone: str
     counts_energy: bool
+    resolution: Resolution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +68,12 @@ class Meters:
         driver: hwmon name of the driver.
         quality: `package` or `node`.
         meters: one per socket, or one.
-        interval_s: time over which the device averages, or None where it does not say.
         emulated: whether the device says itself that it is no meter of real power.
     """
 
     driver: str
     quality: Literal["package", "node"]
     meters: tuple[Meter, ...]
-    interval_s: float | None
     emulated: bool
 
 
@@ -84,12 +92,10 @@ def find_meters(files: HostFS) -> Meters:
         if chip.quality == "node":
             meters = meters[:1]  # a second one measures a part of the first
         device = next(path for path in mine if meters[0].path.startswith(f"{path}/"))
-        interval_ms = optional_int(files, f"{device}/power1_average_interval")
         return Meters(
             driver=mine[device],
             quality=chip.quality,
             meters=tuple(meters),
-            interval_s=interval_ms / 1e3 if interval_ms and interval_ms > 0 else None,
             emulated=_emulated(files, device),
         )
     unknown = sorted({name for path, name in directories.items() if _inputs(files, path)})
@@ -138,8 +144,17 @@ def _meters(files: HostFS, path: str, chip: _Chip) -> list[Meter]:
             continue
         device = path.removesuffix("/device").rsplit("/", 1)[1]
         zone = f"{device}/{name.split('_')[0]}"
-        meters.append(Meter(path=attribute, zone=zone, counts_energy=name.startswith("energy")))
+        found = _resolution(files, attribute, chip)
+        meters.append(Meter(path=attribute, zone=zone, counts_energy=name.startswith("energy"), resolution=found))
     return meters
+
+
+def _resolution(files: HostFS, attribute: str, chip: _Chip) -> Resolution:
+    """What is documented or announced; an average's interval is in ms."""
+    interval_ms = optional_int(files, f"{attribute}_interval") if attribute.endswith("_average") else None
+    if interval_ms is None or interval_ms <= 0:
+        return Resolution(update_s=chip.update_s, step=chip.step)
+    return Resolution(update_s=interval_ms / 1e3, average_s=interval_ms / 1e3, step=chip.step)
 
 
 def read_meters(files: HostFS, meters: tuple[Meter, ...]) -> tuple[EnergyReading, ...]:
@@ -147,8 +162,13 @@ def read_meters(files: HostFS, meters: tuple[Meter, ...]) -> tuple[EnergyReading
     readings = []
     for meter in meters:
         value = optional_int(files, meter.path)
-        if meter.counts_energy:
-            readings.append(EnergyReading(zone=meter.zone, source="hwmon", energy_uj=value))
-        else:
-            readings.append(EnergyReading(zone=meter.zone, source="hwmon", power_uw=value))
+        readings.append(
+            EnergyReading(
+                zone=meter.zone,
+                source="hwmon",
+                energy_uj=value if meter.counts_energy else None,
+                power_uw=None if meter.counts_energy else value,
+                resolution=meter.resolution,
+            )
+        )
     return tuple(readings)

@@ -1,0 +1,126 @@
+"""RAPL energy counters through perf's `power` PMU (arch/x86/events/rapl.c), for which CAP_PERFMON is enough.
+
+    /sys/bus/event_source/devices/power/type                     20
+    /sys/bus/event_source/devices/power/cpumask                  0,24
+    /sys/bus/event_source/devices/power/events/energy-pkg        event=0x02
+    /sys/bus/event_source/devices/power/events/energy-pkg.scale  2.3283064365386962890625e-10
+    /sys/bus/event_source/devices/power/events/energy-pkg.unit   Joules
+
+A counter is opened on each CPU of the mask and counts, scale times what it shows, what the whole package (or die) has
+used since then; the kernel looks after wraps. As with powercap it is packages that are counted, psys only without them,
+and neither `energy-cores`, `energy-gpu` nor `energy-ram`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hwtune.domain.sample import EnergyReading, Resolution
+from hwtune.host.event_source import find_event, parse_cpu_list
+from hwtune.host.fs import HostFS
+from hwtune.sensors.optional import optional_int, optional_text
+from hwtune.sensors.powercap import UPDATE_S
+
+OpenCount = Callable[[int, int, int], Callable[[], int | None]]
+"""Opens an event (its type, its config, on a CPU, all processes) and gives what reads its count, None when it cannot.
+
+Raises:
+    OSError: the kernel's refusal.
+"""
+
+_POWER = "/sys/bus/event_source/devices/power"
+_CPU = "/sys/devices/system/cpu"
+_SCALE = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,40})?(?:e[+-]?[0-9]{1,3})?", re.ASCII)
+# The unit of the hardware behind the scale of 2⁻³² J is not told: the coarser of the usual ones.
+_RESOLUTION = Resolution(update_s=UPDATE_S, step=2**-14)
+
+
+def parse_scale(text: str) -> float | None:
+    """What one count is in the event's unit, None for anything but a positive number.
+
+    2.3283064365386962890625e-10
+    """
+    found = _SCALE.fullmatch(text.strip())
+    scale = float(found[0]) if found else 0.0
+    return scale if 0.0 < scale < math.inf else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Zone:
+    name: str
+    count: Callable[[], int | None]
+    scale_uj: float
+
+
+class PowerPmu:
+    """Open counters of all packages, or of psys."""
+
+    def __init__(self, zones: tuple[_Zone, ...]) -> None:
+        self._zones = zones
+
+    @classmethod
+    def find(cls, files: HostFS, open_count: OpenCount) -> PowerPmu | None:
+        """The packages' counters, else psys's; None where they are not there or we may not open all of them."""
+        for event in ("energy-pkg", "energy-psys"):
+            found = find_event(files, "power", event)
+            scale = parse_scale(optional_text(files, f"{_POWER}/events/{event}.scale") or "")
+            unit = optional_text(files, f"{_POWER}/events/{event}.unit")
+            if found is None or scale is None or unit != "Joules":
+                continue
+            cpus = _cpus_by_package(files)
+            if event == "energy-psys":
+                cpus = dict.fromkeys(("psys",), next(iter(cpus.values()), 0)) if cpus else {}
+            try:
+                zones = [
+                    _Zone(name=name, count=open_count(*found, cpu), scale_uj=scale * 1e6) for name, cpu in cpus.items()
+                ]
+            except OSError:
+                return None
+            if zones:
+                return cls(tuple(zones))
+        return None
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Names of what is counted, as powercap has them."""
+        return tuple(zone.name for zone in self._zones)
+
+    def read(self) -> tuple[EnergyReading, ...]:
+        """The counters now; one that does not answer has `energy_uj` None."""
+        return tuple(
+            EnergyReading(
+                zone=zone.name,
+                source="perf",
+                energy_uj=None if (count := zone.count()) is None else round(count * zone.scale_uj),
+                resolution=_RESOLUTION,
+            )
+            for zone in self._zones
+        )
+
+
+def _cpus_by_package(files: HostFS) -> dict[str, int]:
+    """By powercap's name of the zone, the CPU to count it on.
+
+    The mask has a CPU for each die. On AMD all dies of a package share the package's counter (and Linux before 6.11
+    lists them all the same), so there one counts; elsewhere a die of several has a counter of its own.
+    """
+    try:
+        mask = parse_cpu_list(optional_text(files, f"{_POWER}/cpumask") or "")
+    except ValueError:
+        return {}
+    shared = re.search(
+        r"^vendor_id\s*:\s*(AuthenticAMD|HygonGenuine)", optional_text(files, "/proc/cpuinfo") or "", re.MULTILINE
+    )
+    dies: dict[int, dict[int, int]] = {}
+    for cpu in mask:
+        package = optional_int(files, f"{_CPU}/cpu{cpu}/topology/physical_package_id")
+        die = optional_int(files, f"{_CPU}/cpu{cpu}/topology/die_id")
+        dies.setdefault(package or 0, {}).setdefault(0 if shared else die or 0, cpu)
+    return {
+        f"package-{package}" + (f"-die-{die}" if len(cpus) > 1 else ""): cpu
+        for package, cpus in dies.items()
+        for die, cpu in cpus.items()
+    }

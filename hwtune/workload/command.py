@@ -18,7 +18,7 @@ from hwtune.domain.sample import Sample
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
 from hwtune.host.runner import Completed, Runner
-from hwtune.workload.energy import energy_of_run_j
+from hwtune.workload.energy import Rest, energy_of_run
 from hwtune.workload.features import features_of
 
 # A frequency or governor takes effect within milliseconds, its trace in averaging meters lasts about this long.
@@ -68,12 +68,14 @@ class CommandWorkload:
         self._clock = clock
         self._sample = sample
         self._sample_energy = sample_energy
+        self._rest = Rest(clock, sample_energy)
         self._period_s = period_s
         self._command = tuple(command)
         self._prepare = prepare
         self._cwd = cwd
         self._user = user
         self._first_s: float | None = None
+        self._last_s: float | None = None
         self._shortest_s = float("inf")
 
     @property
@@ -116,6 +118,7 @@ class CommandWorkload:
             _expect_success(
                 self._start(("sh", "-c", self._prepare), lambda: None), f"--prepare {_short(self._prepare)}"
             )
+        quiet = self._rest.before(self._last_s)
         before = self._sample()
         readings = [self._sample_energy()]
         completed = self._start(self._command, lambda: readings.append(self._sample_energy()), give_up_s)
@@ -124,12 +127,14 @@ class CommandWorkload:
             readings.append(self._sample_energy())
             _expect_success(completed, _short(shlex.join(self._command)))
         after = self._sample()
-        time_s = (completed.end_ns - completed.start_ns) / 1e9
+        time_s = self._last_s = (completed.end_ns - completed.start_ns) / 1e9
+        quiet_after = [] if completed.given_up else self._rest.after(time_s)
+        energy = energy_of_run([*quiet, *readings, *quiet_after], completed.start_ns, completed.end_ns)
         self._first_s = time_s if self._first_s is None else self._first_s
         self._shortest_s = min(self._shortest_s, time_s)
         return Run(
             time_s=time_s,
-            energy_j=energy_of_run_j(readings, time_s),
+            energy_j=energy.energy_j,
             cpu_time_s=completed.cpu_time_s,
             features=features_of(Interval.between(before, after)),
             censored=completed.given_up,

@@ -8,7 +8,7 @@ import pytest
 
 from hwtune.domain.errors import UsageError, WorkloadError
 from hwtune.domain.interval import Interval
-from hwtune.domain.sample import CpuTimes, EnergyReading, Sample
+from hwtune.domain.sample import CpuTimes, EnergyReading, Resolution, Sample
 from hwtune.domain.trial import TrialStatus
 from hwtune.host.runner import Completed
 from hwtune.workload.command import CommandWorkload, calling_user
@@ -41,7 +41,9 @@ class Machine:
 
     def _energy(self) -> tuple[EnergyReading, ...]:
         uj = int(self.now_ns * self._power_w / 1000)
-        return (EnergyReading(zone="package-0", source="powercap", energy_uj=uj),) if self.metered else ()
+        fine = Resolution(update_s=0.001)
+        reading = EnergyReading(zone="package-0", source="powercap", energy_uj=uj, resolution=fine)
+        return (reading,) if self.metered else ()
 
     def sample(self) -> Sample:
         taken = Sample(

@@ -135,6 +135,9 @@ def energy_of_run(readings: Sequence[Sample], start_ns: int, end_ns: int) -> Run
         return _judged(_by_counter(readings, start_ns, end_ns), readings, run_s)
     if len(known) < len(powers):
         return _refused("the power meter did not answer all the time", "see `hwtune --debug`")
+    late_s = _late_s(readings[-1])
+    if late_s is not None and run_s < late_s:
+        return _too_short(run_s, f"shows what happens over {late_s:.3g} s", late_s)
     return _judged(_by_power(readings, known, start_ns, end_ns), readings, run_s)
 
 
@@ -186,7 +189,10 @@ def _by_power(
         spread_j2 += ((later_w - w) * (end - t)) ** 2 / 12
     energy_j = total_j - delay_s * fmean(before) - (rest_s - delay_s) * fmean(after)
     step_w = sum(reading.resolution.step or 0.0 for reading in readings[-1].energy)
-    return energy_j, _SIGMAS * math.sqrt(spread_j2) + step_w / 2 * (run_s + rest_s)
+    off_j = _SIGMAS * math.sqrt(spread_j2) + step_w / 2 * (run_s + rest_s)
+    if rest_s < late_s:  # it had not shown the end yet: that may have been like all the rest, or not
+        off_j += delay_s * abs(fmean(after) - energy_j / run_s)
+    return energy_j, off_j
 
 
 def _judged(found: tuple[float, float] | None, readings: Sequence[Sample], run_s: float) -> RunEnergy:
@@ -199,9 +205,12 @@ def _judged(found: tuple[float, float] | None, readings: Sequence[Sample], run_s
         return RunEnergy(energy_j=energy_j, error_j=off_j)
     if energy_j <= 0.0:
         return _refused(f"the energy meter did not move in a run of {run_s:.3g} s")
-    least_s = run_s * off_j / (_REFUSED * energy_j)
+    return _too_short(run_s, f"may be off by {off_j / energy_j:.0%} for it", run_s * off_j / (_REFUSED * energy_j))
+
+
+def _too_short(run_s: float, meter: str, least_s: float) -> RunEnergy:
     return _refused(
-        f"a run of {run_s:.3g} s is too short for the energy meter, whose figure may be off by {off_j / energy_j:.0%}",
+        f"a run of {run_s:.3g} s is too short for the energy meter, which {meter}",
         f"make a run last {_rounded_up(least_s)} s or more ({_rounded_up(least_s * _REFUSED / PRECISION)} s for "
         f"{PRECISION:.0%}), or choose --objective time",
     )

@@ -1,0 +1,224 @@
+"""Energy of a run, against simulated meters that know what was really used."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwtune.domain.energy import PRECISION
+from hwtune.domain.sample import EnergyReading, Resolution, Sample
+from hwtune.workload.energy import Rest, energy_of_run
+
+REST_W = 4.0
+
+
+class Power:
+    """True power: `REST_W` at rest, in a run what its steps say; energy without gaps."""
+
+    def __init__(self) -> None:
+        self.edges: list[tuple[float, float]] = [(-1e6, REST_W)]
+
+    def run(self, start_s: float, steps: Sequence[tuple[float, float]], after_w: float = REST_W) -> float:
+        """Adds a run of (seconds, watts); its end."""
+        for duration_s, power_w in steps:
+            self.edges.append((start_s, power_w))
+            start_s += duration_s
+        self.edges.append((start_s, after_w))
+        return start_s
+
+    def energy_j(self, begin_s: float, end_s: float) -> float:
+        total = 0.0
+        for (at_s, power_w), (next_s, _) in zip(self.edges, [*self.edges[1:], (1e9, 0.0)], strict=True):
+            total += power_w * max(min(next_s, end_s) - max(at_s, begin_s), 0.0)
+        return total
+
+
+class Meter:
+    """Shows every `update_s` the mean power of the last `average_s` (0: that moment's), `late_s` after the fact."""
+
+    def __init__(self, update_s: float, average_s: float, *, phase: float = 0.0, late_s: float = 0.0) -> None:
+        self.power = Power()
+        self.now_s = 100.0
+        self.update_s, self.average_s, self.phase, self.late_s = update_s, average_s, phase, late_s
+        self.announced = Resolution(update_s=update_s, average_s=average_s)
+
+    def monotonic_ns(self) -> int:
+        return round(self.now_s * 1e9)
+
+    def sleep(self, duration_s: float) -> None:
+        self.now_s += duration_s
+
+    def shown_w(self) -> float:
+        refreshed_s = ((self.now_s - self.late_s) // self.update_s + self.phase) * self.update_s
+        if refreshed_s > self.now_s - self.late_s:
+            refreshed_s -= self.update_s
+        return self.power.energy_j(refreshed_s - self.average_s, refreshed_s) / self.average_s
+
+    def sample_energy(self) -> Sample:
+        reading = EnergyReading(
+            zone="m", source="hwmon", power_uw=round(self.shown_w() * 1e6), resolution=self.announced
+        )
+        return Sample(t_ns=self.monotonic_ns(), energy=(reading,))
+
+
+def measured(meter, steps: Sequence[tuple[float, float]], period_s: float, after_w: float = REST_W, given_up=False):
+    """What a run of these steps is said to have used, and what it did use."""
+    rest = Rest(meter, meter.sample_energy)
+    readings = rest.before()
+    start_s = meter.now_s
+    end_s = meter.power.run(start_s, steps, after_w)
+    while meter.now_s + period_s < end_s:
+        meter.now_s += period_s
+        readings.append(meter.sample_energy())
+    meter.now_s = end_s
+    readings.append(meter.sample_energy())
+    if not given_up:
+        readings += rest.after(end_s - start_s)
+    found = energy_of_run(readings, round(start_s * 1e9), round(end_s * 1e9))
+    return found, meter.power.energy_j(start_s, end_s)
+
+
+@given(
+    interval_s=st.floats(0.05, 2.0),
+    windows=st.floats(10.0, 60.0),
+    power_w=st.floats(5.0, 300.0),
+    phase=st.floats(0.0, 0.999),
+    after_w=st.floats(2.0, 8.0),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_meter_that_shows_means_of_its_interval(interval_s, windows, power_w, phase, after_w):
+    """A run of ten intervals or more at any phase: within 3 %, where the mean of what was shown misses a tenth."""
+    meter = Meter(interval_s, interval_s, phase=phase)
+    found, true_j = measured(meter, [(windows * interval_s, power_w)], interval_s / 4, after_w)
+    assert found.energy_j == pytest.approx(true_j, rel=0.03)
+    assert abs(found.energy_j - true_j) <= 2.5 * found.error_j + 1e-3
+
+
+@given(
+    average_s=st.floats(0.1, 3.0),
+    power_w=st.floats(5.0, 300.0),
+    share=st.floats(0.05, 1.0),
+    run_s=st.floats(10.0, 40.0),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_moving_average_is_as_good(average_s, power_w, share, run_s):
+    """Refreshed oftener than it averages over, and shown still later: the energy loses nothing by that."""
+    meter = Meter(average_s * share, average_s, phase=0.3, late_s=average_s * 0.2)
+    found, true_j = measured(meter, [(run_s / 2, power_w), (run_s / 2, power_w / 2)], average_s / 4)
+    assert abs(found.energy_j - true_j) <= 2.5 * found.error_j + 0.003 * true_j
+    assert found.error_j < 0.2 * average_s / run_s * power_w * run_s
+
+
+def test_what_the_mean_of_the_bracket_would_say_instead():
+    """Without rest a tenth of the run's energy goes missing."""
+    meter = Meter(1.0, 1.0, phase=0.5)
+    found, true_j = measured(meter, [(10.0, 100.0)], 0.25)
+    hasty, _ = measured(Meter(1.0, 1.0, phase=0.5), [(10.0, 100.0)], 0.25, given_up=True)
+    assert found.energy_j == pytest.approx(true_j, rel=0.01)
+    assert hasty.energy_j == pytest.approx(true_j, rel=0.06)  # taken to go on as it was, so still near
+    shown = Meter(1.0, 1.0, phase=0.5)
+    shown.power.run(shown.now_s, [(10.0, 100.0)])
+    total_j = 0.0
+    for _ in range(40):
+        total_j += shown.shown_w() * 0.25
+        shown.sleep(0.25)
+    assert total_j < 0.91 * true_j
+
+
+def test_a_run_of_many_phases_of_power():
+    chance = random.Random(5)
+    steps = [(chance.uniform(0.05, 0.6), chance.uniform(5.0, 80.0)) for _ in range(60)]
+    found, true_j = measured(Meter(0.1, 0.1), steps, 0.025)
+    assert found.energy_j == pytest.approx(true_j, rel=0.005)
+
+
+def test_a_run_too_short_for_the_meter_is_refused_with_what_would_do():
+    found, _ = measured(Meter(1.0, 1.0), [(0.3, 60.0)], 0.25)
+    assert found.energy_j is None and found.error_j is None
+    assert "0.3 s" in found.why and "too short" in found.why
+    assert " s or more" in found.hint and "1%" in found.hint
+    enough_s = float(found.hint.split("last ")[1].split(" s")[0])
+    assert enough_s > 1.0
+    good, true_j = measured(Meter(1.0, 1.0), [(20 * enough_s, 60.0)], 0.25)
+    assert good.error_j < PRECISION * good.energy_j and good.energy_j == pytest.approx(true_j, rel=0.01)
+
+
+def test_no_rest_for_a_run_that_is_over_before_the_meter_shows_it():
+    meter = Meter(5.0, 5.0)
+    rest = Rest(meter, meter.sample_energy)
+    assert len(rest.before(0.5)) == 1 and len(rest.after(9.0)) == 1
+    began_s = meter.now_s
+    rest.after(11.0)
+    assert meter.now_s - began_s == pytest.approx(15.0, abs=1.3)
+
+
+class Counter(Meter):
+    """An energy counter that is added to every `update_s`, in steps; `watched`: that is not announced."""
+
+    def __init__(self, update_s: float, *, step: float = 0.0, watched: bool = False) -> None:
+        super().__init__(update_s, 0.0)
+        self.announced = Resolution(update_s=None if watched else update_s, step=step)
+        self.unread = False
+
+    def sample_energy(self) -> Sample:
+        refreshed_s = self.now_s // self.update_s * self.update_s
+        uj = None if self.unread else round(self.power.energy_j(0.0, refreshed_s) * 1e6)
+        self.now_s += 0.0002
+        reading = EnergyReading(zone="package-0", source="powercap", energy_uj=uj, resolution=self.announced)
+        return Sample(t_ns=round((self.now_s - 0.0002) * 1e9), energy=(reading,))
+
+
+@given(run_s=st.floats(0.05, 30.0), power_w=st.floats(REST_W, 300.0))
+@settings(max_examples=100, deadline=None)
+def test_a_counter_is_off_by_what_it_had_not_added_yet(run_s, power_w):
+    found, true_j = measured(Counter(0.001), [(run_s, power_w)], 1.0)
+    assert found.energy_j == pytest.approx(true_j, rel=0.0015 / run_s)
+    assert found.error_j == pytest.approx(0.001 * true_j / run_s, rel=0.1)
+
+
+def test_a_run_shorter_than_the_counter_is_added_to_is_refused():
+    found, _ = measured(Counter(0.001), [(0.004, 50.0)], 1.0)
+    assert found.energy_j is None and "too short" in found.why
+
+
+def test_a_counter_needs_no_rest():
+    meter = Counter(0.001)
+    rest = Rest(meter, meter.sample_energy)
+    assert len(rest.before()) == len(rest.after(1.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: Meter(1.0, 1.0), "did not answer"),
+        (lambda: Counter(0.001), "vanished"),
+    ],
+)
+def test_a_meter_that_fails_in_the_middle(make: Callable[[], Meter], why):
+    meter = make()
+    readings = [meter.sample_energy() for _ in range(1)]
+    for second in range(1, 12):
+        meter.now_s = 100.0 + second
+        readings.append(meter.sample_energy())
+    blind = EnergyReading(zone=readings[5].energy[0].zone, source=readings[5].energy[0].source)
+    readings[5] = Sample(t_ns=readings[5].t_ns, energy=(blind,))
+    found = energy_of_run(readings, round(101e9), round(110e9))
+    assert found.energy_j is None and why in found.why and found.hint
+
+
+def test_no_sensor_and_no_time():
+    nothing = [Sample(t_ns=1), Sample(t_ns=2)]
+    assert energy_of_run(nothing, 1, 2).why == "there is no energy sensor"
+    meter = Counter(0.001)
+    assert energy_of_run([meter.sample_energy()], 5, 5).energy_j is None
+
+
+def test_a_meter_that_stands_still_measured_nothing():
+    meter = Counter(0.001)
+    meter.power.edges = [(-1e6, 0.0)]
+    found, _ = measured(meter, [(1.0, 0.0)], 0.5, after_w=0.0)
+    assert found.energy_j is None and "did not move" in found.why

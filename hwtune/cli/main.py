@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from hwtune import __version__
 from hwtune.cli import (
     capture,
+    compare,
     config,
     gradcheck,
     knobs,
@@ -43,6 +44,8 @@ _RUNS_A_COMMAND = {"allow_interspersed_args": False}
 app.command()(probe.probe)
 app.command()(capture.capture)
 app.command(context_settings=_RUNS_A_COMMAND)(tune.tune)
+# Its settings come before the command, so that its options may, too.
+app.command()(compare.compare)
 app.command(context_settings=_RUNS_A_COMMAND)(sweep.sweep)
 app.command()(replay.replay)
 app.command()(train.train)

@@ -55,8 +55,8 @@ class NoiseReport:
         temp_c: the highest temperature.
         clock_hz: typical clock under load, under each setting.
         clock_spread: relative deviation of that from run to run, the largest of all policies and settings.
-        clock_of_demanded: clock under load over what the governor `performance` asks for, the lowest of all runs.
-        clock_of_limit: clock under load over a limit that was set, the highest of all runs.
+        clock_of_demanded: typical clock under load over what the governor `performance` asks for.
+        clock_of_limit: typical clock under load over a limit that was set.
         swapped_pages: pages written to and read from swap.
         memory_stall_ratio: share of the time in which some task waited for memory.
         io_stall_ratio: share of the time in which some task waited for input or output.
@@ -109,12 +109,8 @@ def noise_report(arms: Mapping[str, Sequence[DisturbedRun]], circumstances: Circ
             if (clocks := [clock for run in arm for clock in run.clock_khz.values()])
         },
         clock_spread=max((_deviation(clocks) for clocks in by_policy if len(clocks) > 2), default=None),
-        clock_of_demanded=min(
-            (run.clock_khz[policy] / khz for run in runs for policy, khz in run.demanded_khz.items()), default=None
-        ),
-        clock_of_limit=max(
-            (run.clock_khz[policy] / khz for run in runs for policy, khz in run.limit_khz.items()), default=None
-        ),
+        clock_of_demanded=_share([(run.clock_khz, run.demanded_khz) for run in runs]),
+        clock_of_limit=_share([(run.clock_khz, run.limit_khz) for run in runs]),
         swapped_pages=_total(run.swapped_pages for run in runs),
         memory_stall_ratio=_mean(runs, "pressure.memory_some"),
         io_stall_ratio=_mean(runs, "pressure.io_some"),
@@ -164,6 +160,12 @@ def _by_policy(arm: Sequence[DisturbedRun]) -> Iterator[list[int]]:
         yield [run.clock_khz[policy] for run in arm if policy in run.clock_khz]
 
 
+def _share(runs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> float | None:
+    """Median of the first figure over the second, over runs and policies that have both."""
+    shares = [first[policy] / khz for first, second in runs for policy, khz in second.items() if policy in first]
+    return median(shares) if shares else None
+
+
 def _of_clocks(report: NoiseReport) -> Iterator[Finding]:
     hottest = "" if report.temp_c is None else f", {report.temp_c:.0f} °C at the hottest"
     if report.throttles:
@@ -181,21 +183,25 @@ def _of_clocks(report: NoiseReport) -> Iterator[Finding]:
     if report.clock_of_limit is not None and report.clock_of_limit > _ABOVE:
         yield Finding(
             kind="clock_above_limit",
-            words=f"clocks under load reach {report.clock_of_limit:.0%} of the limit that reads as set",
+            words=f"clocks under load are at {report.clock_of_limit:.0%} of the limit that reads as set",
             advice="firmware or a hypervisor does not obey it: what is compared may not be what was set",
         )
     if report.clock_of_demanded is not None and report.clock_of_demanded < _BELOW:
         yield Finding(
             kind="clock_below_limit",
-            words=f"clocks under load fall to {report.clock_of_demanded:.0%} of what the governor asks for",
+            words=f"clocks under load are at {report.clock_of_demanded:.0%} of what the governor asks for",
             advice="a power limit, heat, or turbo bins of many busy cores: a lower max holds steadier",
         )
-    if report.clock_spread is not None and report.clock_spread > _JITTER:
+    if report.clock_spread is not None and report.clock_spread > _JITTER and _unsteady(report):
         yield Finding(
             kind="clock_jitter",
             words=f"the clock under load differs by {report.clock_spread:.1%} from run to run",
             advice=_steady_clock(report.circumstances),
         )
+
+
+def _unsteady(report: NoiseReport) -> bool:
+    return max(report.spread.values(), default=0.0) > _SPREAD
 
 
 def _steady_clock(circumstances: Circumstances) -> str:
@@ -241,7 +247,7 @@ def _of_times(report: NoiseReport) -> Iterator[Finding]:
             words=f"later runs are {abs(report.drift):.1%} {way} than earlier ones",
             advice="heat, or something runs leave behind? Interleaving keeps it out of the ratio, not of the times",
         )
-    if widest > _SPREAD:
+    if _unsteady(report):
         yield Finding(
             kind="spread",
             words=f"run times spread by {widest:.1%}",

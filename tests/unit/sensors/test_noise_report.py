@@ -87,12 +87,19 @@ def test_jitter_is_within_a_setting_and_a_policy_not_between_them():
     steady = [disturbed(clock_khz={"p0": 3_000_000, "p1": 1_500_000})] * 5
     slower = [disturbed(clock_khz={"p0": 1_000_000})] * 5
     assert noise_report({"A": steady, "B": slower}, CALM, cpus=1).clock_spread == 0.0
-    unsteady = [disturbed(clock_khz={"p0": khz}) for khz in (3000, 2900, 2800, 3000, 2700)]
+    khz = (3000, 2900, 2800, 3000, 2700)
+    unsteady = [disturbed(3000 / each, clock_khz={"p0": each}) for each in khz]
     report = noise_report({"A": unsteady}, Circumstances(turbo=True, frequency_fixed=False), cpus=1)
     assert report.clock_spread == pytest.approx(1.4826 * 100 / 2900)
-    (finding,) = report.findings
-    assert finding.kind == "clock_jitter"
-    assert "boost=0, min as high as max" in finding.advice
+    jitter, spread = report.findings
+    assert (jitter.kind, spread.kind) == ("clock_jitter", "spread")
+    assert "boost=0, min as high as max" in jitter.advice
+    assert kinds(*[disturbed(clock_khz={"p0": each}) for each in khz]) == [], "of no effect on the runs"
+
+
+def test_a_clock_off_its_limit_now_and_then_is_not_worth_a_word():
+    runs = [disturbed(clock_khz={"p0": khz}, demanded_khz={"p0": 20}, limit_khz={"p0": 20}) for khz in (20, 20, 10, 40)]
+    assert kinds(*runs) == []
 
 
 def test_one_outlier_is_no_spread_and_many_are():

@@ -97,7 +97,11 @@ def changes(
         if text is None:
             if vanished(backend, path):
                 away.add(policy_of(path) or directory_of(path))
-        elif text != left.get(path) and not backend.explains(path, text, ours=claims, original={}):
+        elif (
+            text != left.get(path)
+            and not backend.explains(path, text, ours=claims, original={})
+            and not _unmasked(backend, path, text, left)
+        ):
             if began_anew(path, text, ours=ours, original=original) or (
                 restarted(path) and forgotten(backend, path, text, original=original)
             ):
@@ -162,6 +166,12 @@ def vanished(backend: Readable, path: str) -> bool:
     """Whether an attribute is missing because its whole policy is."""
     policy = policy_of(path)
     return policy is not None and _text(backend, f"{policy}/{GOVERNOR}") is None
+
+
+def _unmasked(backend: Readable, path: str, text: str, left: Mapping[str, str]) -> bool:
+    """Whether a maximum that the firmware held down reads as the firmware's limit of now: it was asked for higher."""
+    limit = f"{directory_of(path)}/{BIOS_LIMIT}"
+    return name_of(path) == MAX and left.get(path) == left.get(limit) and text == _text(backend, limit)
 
 
 def _is_switch(path: str) -> bool:

@@ -43,7 +43,7 @@ from hwtune.knobs.tunables import per_policy
 _RETRIES = 3
 _POLL_S = 0.01
 _EXPLAINED_S = 0.5
-_UNEXPLAINED_S = 2.0
+_UNEXPLAINED_S = 0.9  # restoring waits twice at most, and is to take no 2 s
 
 
 class CpufreqBackend:

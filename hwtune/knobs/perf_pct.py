@@ -77,4 +77,4 @@ def explains(path: str, text: str, *, ours: Mapping[str, Sequence[str]], origina
     off = NO_TURBO in ours and original.get(NO_TURBO) == "1"
     if off and any(now < asked for mine in ours.get(path, ()) if (asked := whole(mine)) is not None):
         return True
-    return path in ours and any(text in ours.get(other, ()) for other in PERF_PCT)
+    return path in ours and any(text in (*ours.get(other, ()), original.get(other)) for other in PERF_PCT)

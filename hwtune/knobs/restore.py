@@ -136,7 +136,7 @@ class _Restoring:
                 self._foreign[path] = now
 
     def _with_governor(self, path: str) -> bool:
-        """Whether an attribute that is not there went with its governor; else its policy has, or it was not readable."""
+        """Whether an attribute that is not there went with its governor; else its policy has, or no read succeeds."""
         if stage_of(path) is not Stage.TUNABLE or vanished(self._backend, path):
             return False
         policy, tuned = policy_of(path), name_of(directory_of(path))

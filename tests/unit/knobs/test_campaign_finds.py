@@ -356,3 +356,57 @@ def test_a_share_that_turbo_squashes_while_it_is_put_back_is_ours(tmp_path: Path
     kernel.faults.clear()
     restored(kernel, tmp_path)
     assert kernel.state() == start
+
+
+def test_a_limit_that_comes_before_the_first_write_hides_no_request(tmp_path: Path) -> None:
+    """Without a `bios_limit` only the first look tells what was asked for."""
+    kernel = MACHINES["no_table"]()
+    start = kernel.state()
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting())
+        kernel.firmware_limit(727_500)
+        transaction.apply(Setting(max=700_000))
+    kernel.firmware_limit(None)
+    assert kernel.state()[f"{P0}/scaling_max_freq"] == start[f"{P0}/scaling_max_freq"]
+
+
+def test_a_request_that_the_firmware_hides_less_is_nobodys_edit(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    start = kernel.state()
+    kernel.firmware_limit(800_000)
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting(governor="ondemand"))
+        kernel.firmware_limit(1_200_000)
+        assert transaction.foreign() == {}
+        transaction.apply(Setting(governor="ondemand", min=1_200_000))
+        kernel.firmware_limit(800_000)
+    kernel.firmware_limit(None)
+    assert kernel.state()[f"{CPUFREQ}/policy1/scaling_max_freq"] == start[f"{CPUFREQ}/policy1/scaling_max_freq"]
+
+
+def test_a_tunable_that_cannot_be_read_under_its_governor_waits(tmp_path: Path) -> None:
+    kernel = MACHINES["acpi_cpufreq"]()
+    kernel.somebody(f"{P0}/scaling_governor", "ondemand")
+    start, tunable = kernel.state(), f"{CPUFREQ}/ondemand/io_is_busy"
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"ondemand.io_is_busy": 1}))
+        kernel.faults.append(Fault(pattern=tunable, operation="read", errno=errno.ENODEV, times=None))
+    kernel.faults.clear()
+    assert kernel.state()[tunable] == "1\n"
+    restored(kernel, tmp_path)
+    assert kernel.state() == start
+
+
+def test_a_share_below_its_untouched_counterpart_is_ours_before_it_is_read_back(tmp_path: Path) -> None:
+    kernel = MACHINES["intel_pstate_hwp"]()
+    start = kernel.state()
+    files = InProcess(kernel)
+    backend = CpufreqBackend(files, baseline(tmp_path, files), lambda _s: None, ("perf_pct",))
+    transaction = Transaction(backend, run_dir=tmp_path, verb="tune", files=files)
+    transaction.__enter__()
+    kernel.faults.append(Fault(action="kill_after"))
+    with suppress(Killed):
+        transaction.apply(Setting({"perf_pct.max": 40}))
+    transaction._lock.release()
+    restored(kernel, tmp_path)
+    assert kernel.state() == start

@@ -47,7 +47,7 @@ class Tuning:
         session: the loop.
         transaction: what it writes through.
         backend: the machine's knobs.
-        energy: where energy figures come from.
+        collector: what samples the machine, and adds up what the session costs.
         label: the work, as one would type it.
         budget: settings it may measure.
         keep: whether a proven setting stays.
@@ -61,7 +61,7 @@ class Tuning:
     session: Session
     transaction: Transaction
     backend: CpufreqBackend
-    energy: EnergySource
+    collector: Collector
     label: str
     budget: int
     keep: bool
@@ -70,6 +70,11 @@ class Tuning:
     kept: bool = False
     restored: bool = False
     would_write: dict[str, str] | None = None
+
+    @property
+    def energy(self) -> EnergySource:
+        """Where energy figures come from."""
+        return self.collector.energy
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -90,6 +95,8 @@ class Tuning:
         except (KeyboardInterrupt, Terminated) as ending:
             self.session.stopped = "interrupted"
             return exit_status(ending)
+        finally:
+            self.collector.sample()  # until here it is the session's time and energy
         return 0
 
     def _imagine(self) -> None:
@@ -140,13 +147,17 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             if wish.budget_time is None
             else host.clock.monotonic_ns() + round(parse_duration_s(wish.budget_time) * 1e9),
         )
+        collector.sample()  # from here on it is the session's time and energy
         planner = stack.enter_context(
             Planner(
                 command=opened.config.planner.command,
                 timeout_s=opened.config.planner.timeout_s,
                 prior=refreshed_prior(opened.config),
+                # In virtual time nothing happens while the planner thinks.
+                meanwhile=(lambda: None) if host.simulated else collector.meter,
             )
         )
+        collector.own.add(planner.cpu_ns)
         ended = stack.enter_context(ExitStack())  # closed behind the transaction
         transaction = stack.enter_context(open_transaction(opened, backend, verb="tune", on_foreign=wanted.on_foreign))
         work: Work
@@ -184,7 +195,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             backend=backend,
             before=backend.snapshot(),
             work=work,
-            energy=collector.energy,
+            collector=collector,
             label=label,
             budget=budget.evaluations,
             keep=wanted.on_exit == "keep",

@@ -138,7 +138,7 @@ class Tune(_Section):
         runs: measured runs of each setting.
         knobs: the knobs to turn; None for all but governor tunables.
         extra: knobs that are off by default and shall be turned too, by their words.
-        verify_blocks: ABBA blocks of the receipt, two runs of each arm in each.
+        verify_blocks: ABBA blocks of the receipt at most, two runs of each arm in each.
         max_risk: largest accepted probability that what is recommended breaks the bound.
         abandon: whether a probe that is far beyond the bound is stopped; off, because work that is killed half-way may
             leave something half done.
@@ -153,7 +153,7 @@ class Tune(_Section):
     runs: Count = 3
     knobs: Names | None = None
     extra: Extra = ()
-    verify_blocks: Count = 4
+    verify_blocks: Count = 6
     max_risk: Share = 0.05
     abandon: bool = False
     on_exit: Literal["restore", "keep"] = "restore"

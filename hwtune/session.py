@@ -18,7 +18,8 @@ from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialS
 from hwtune.knobs.effective import Ignored
 from hwtune.knobs.held import Held, Notice
 from hwtune.knobs.transaction import Transaction
-from hwtune.workload.verdict import Verdict, abba, judge
+from hwtune.workload.comparison import Comparison
+from hwtune.workload.verdict import Verdict
 
 # How often a measurement that somebody has disturbed is made again.
 _TRIES = 3
@@ -69,7 +70,7 @@ class Watcher(Protocol):
         """It has been."""
 
     def verifying(self, done: int, total: int) -> None:
-        """Interleaved runs of the receipt: `done` of `total`."""
+        """Interleaved runs of the receipt: `done` of at most `total`, and of as many as it took when it is decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class Budget:
         evaluations: settings to measure, the default included, the receipt not.
         until_ns: clock after which no further setting is begun, or None.
         runs: measured runs of each setting.
-        verify_blocks: ABBA blocks of the receipt (two runs of each arm in each).
+        verify_blocks: ABBA blocks of the receipt at most (two runs of each arm in each).
         abandon: whether a probe is stopped once it is far beyond the slowdown bound.
     """
 
@@ -290,25 +291,26 @@ class Session:
             return None
         for _ in range(_TRIES):
             held = set(self._transaction.held)
-            runs = self._interleaved({"A": self.default, "B": self.chosen})
+            comparison = self._interleaved({"A": self.default, "B": self.chosen})
             if held == set(self._transaction.held):
                 break
             # A knob went to somebody else in between: the first runs speak of another machine.
         self.receipt = Receipt(
-            default_runs=tuple(runs["A"]),
-            chosen_runs=tuple(runs["B"]),
-            verdict=judge(runs["A"], runs["B"], self.problem.objective),
+            default_runs=comparison.runs("A"), chosen_runs=comparison.runs("B"), verdict=comparison.verdict()
         )
         return self.receipt
 
-    def _interleaved(self, settings: Mapping[str, Setting]) -> dict[str, list[Run]]:
-        runs: dict[str, list[Run]] = {arm: [] for arm in settings}
-        order = abba(self._budget.verify_blocks)
-        for done, arm in enumerate(order):
-            self._watcher.verifying(done, len(order))
-            runs[arm].extend(self._undisturbed(settings[arm], 1, None)[1])
-        self._watcher.verifying(len(order), len(order))
-        return runs
+    def _interleaved(self, settings: Mapping[str, Setting]) -> Comparison:
+        """Blocks of both arms until it is decided."""
+        most = self._budget.verify_blocks
+        comparison = Comparison(self.problem.objective, max_blocks=most, seed=self.problem.seed)
+        while comparison.decided is None:
+            for position, arm in enumerate(comparison.next_block()):
+                self._watcher.verifying(4 * comparison.blocks + position, 4 * most)
+                (run,) = self._undisturbed(settings[arm], 1, None)[1]
+                comparison.add(arm, run)
+        self._watcher.verifying(4 * comparison.blocks, 4 * comparison.blocks)
+        return comparison
 
     def _give_up_s(self) -> float | None:
         """How long a run of a probe may last, by what the default took; None for as long as it likes."""

@@ -63,6 +63,8 @@ class VerdictEntry(BaseModel):
     objective_ratio_95: Interval
     significant: bool
     runs: int
+    decided: str | None
+    detectable: float | None
 
 
 class Outcome(BaseModel):

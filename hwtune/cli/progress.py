@@ -53,4 +53,4 @@ class SessionProgress(Bar):
         """The bar counts the interleaved runs; elsewhere one line announces them."""
         self.move("verifying against the default", done, total)
         if done == 0 and not self.drawn:
-            self.say(f"verifying against the default: {total} interleaved runs")
+            self.say(f"verifying against the default: at most {total} interleaved runs")

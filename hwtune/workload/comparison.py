@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from math import copysign, exp, inf, log, log1p, sqrt
 from random import Random
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
+from hwtune.workload.disturbed import limited
 from hwtune.workload.power import Noise, detectable
 from hwtune.workload.sequential import after_stop, spending_bounds
 from hwtune.workload.student import NORMAL, as_normal, as_t
@@ -150,13 +151,16 @@ class Comparison:
         return self.objective.value_of(run.time_s, run.energy_j)
 
     def _contrasts(self, figure: Callable[[Run], float]) -> list[float]:
-        """Log ratio B over A of each block."""
-        signs = {"A": -0.5, "B": 0.5}
-        return [sum(signs[arm] * log(figure(run)) for arm, run in block) for block in self._blocks[: self.blocks]]
+        """Log ratio B over A of each block, disturbed runs limited."""
+        runs = [each for block in self._blocks[: self.blocks] for each in block]
+        return contrasts([arm for arm, _ in runs], [log(figure(run)) for _, run in runs])
 
     def _decide(self) -> Decided | None:
         contrasts = self._contrasts(self._value)
         blocks, last = len(contrasts), len(contrasts) == self.max_blocks
+        if blocks == last == 1:
+            low, high = self._ratio(self._value)[1]
+            return Decided.BUDGET if low <= 1.0 <= high else Decided.DIFFERENCE
         if blocks > 1:
             middle, error = fmean(contrasts), stdev(contrasts) / sqrt(blocks)
             if abs(_deviation(middle, error, blocks)) >= self._bounds.at(blocks):
@@ -224,3 +228,20 @@ def _correlation(a: Sequence[float], b: Sequence[float]) -> float:
     products = sum((x - fmean(a)) * (y - fmean(b)) for x, y in zip(a, b, strict=True))
     spread = stdev(a) * stdev(b) * (len(a) - 1)
     return max(-1.0, min(1.0, products / spread)) if spread else 0.0
+
+
+def contrasts(arms: Sequence[str], values: Sequence[float]) -> list[float]:
+    """B less A of each block of four.
+
+    How far a run stands out is told without the difference of the arms, and that difference by what is left when
+    nothing stands out too far: twice in turn.
+    """
+    shift = median(v for a, v in zip(arms, values, strict=True) if a == "B") - median(
+        v for a, v in zip(arms, values, strict=True) if a == "A"
+    )
+    for _ in range(2):
+        alike = limited([v - shift if a == "B" else v for a, v in zip(arms, values, strict=True)])
+        signed = [v / 2 if a == "B" else -v / 2 for a, v in zip(arms, alike, strict=True)]
+        found = [shift + sum(signed[at : at + 4]) for at in range(0, len(signed), 4)]
+        shift = fmean(found)
+    return found

@@ -16,6 +16,7 @@ from math import erfc, exp, expm1, fsum, inf, log, sqrt
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
+from hwtune.workload.disturbed import limited
 from hwtune.workload.sequential import spending_bounds
 from hwtune.workload.student import as_t
 
@@ -56,7 +57,7 @@ def noise_of_runs(runs: Sequence[Run], objective: Objective) -> Noise | None:
         ValueError: the objective needs energy and a run has none.
     """
     figures = [log(objective.value_of(run.time_s, run.energy_j)) for run in runs]
-    figures = figures[len(figures) % 4 :]  # the last ones are the best settled
+    figures = limited(figures[len(figures) % 4 :])  # the last ones are the best settled
     windows = [figures[at : at + 4] for at in range(0, len(figures), 4)]
     if not windows:
         return None

@@ -1,0 +1,31 @@
+"""Runs that something else has disturbed: they count, but no more than the worst of the others.
+
+Another program takes the machine for a second, and one run of twenty lasts a fifth longer. As it is, that run would
+decide the whole comparison, or rather keep it from being decided. Leaving out what looks wrong would be a choice made
+after the fact; limiting how far any run may stand out from the runs around it is not (Hampel's identifier: Pearson,
+"Outliers in process modeling and identification", IEEE Transactions on Control Systems Technology 10, 2002; limited
+values in place of the measured ones: Huber, Robust Statistics, 1981, chapter 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+AROUND = 4  # runs to either side that tell the level at which a run should be
+LIMIT = 3.0  # deviations
+_UPPER_QUARTILE = 1.1503  # of a normal deviate's size
+
+
+def limited(values: Sequence[float]) -> list[float]:
+    """The values, those far from the values around them brought back to the limit.
+
+    The deviation is taken from the upper quartile of the distances, so that it takes a quarter of the runs to be
+    disturbed before the limit moves with them; nothing is limited where that quartile is 0 (a coarse meter).
+    """
+    levels = [median(values[max(0, at - AROUND) : at + AROUND + 1]) for at in range(len(values))]
+    distances = sorted(abs(value - level) for value, level in zip(values, levels, strict=True))
+    limit = LIMIT * distances[(3 * len(distances)) // 4] / _UPPER_QUARTILE
+    if limit == 0.0:
+        return list(values)
+    return [min(max(value, level - limit), level + limit) for value, level in zip(values, levels, strict=True)]

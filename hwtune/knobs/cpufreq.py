@@ -111,8 +111,7 @@ class CpufreqBackend:
         try:
             return self._layout[name]
         except KeyError:
-            hint = f"this machine has: {', '.join(self._space.names)}"
-            raise UsageError(f"unknown knob {name!r}", hint=hint) from None
+            raise UsageError(f"unknown knob {name!r}", hint=knobs_there(self._space)) from None
 
     def paths(self, target: Target) -> tuple[str, ...]:
         """The files that hold a knob now."""
@@ -300,6 +299,13 @@ class CpufreqBackend:
             if _number(hardware) > _number(snapshot[path]):
                 return hardware or snapshot[path]
         return snapshot[path]
+
+
+def knobs_there(space: KnobSpace) -> str:
+    """What there is to choose from, for a hint."""
+    if not space.names:
+        return "this machine has no knob: neither governors nor limits can be read; `hwtune probe` shows what can"
+    return f"this machine has: {', '.join(space.names)}"
 
 
 _PAIRS = (

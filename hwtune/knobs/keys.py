@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import ChoiceKnob, RangeKnob, Setting, Value
-from hwtune.knobs.cpufreq import CpufreqBackend
+from hwtune.knobs.cpufreq import CpufreqBackend, knobs_there
 from hwtune.knobs.drivers import driver_named
 from hwtune.knobs.extra import WORDS
 from hwtune.knobs.policy_knobs import PolicyTarget
@@ -65,9 +65,9 @@ def parse_assignments(texts: Sequence[str], backend: CpufreqBackend) -> Setting:
             does nothing under the governor; with what to write instead.
         Unsupported: no cpufreq here.
     """
-    names = backend.space.names
+    space = backend.space
     if not texts:
-        raise UsageError("nothing to apply", hint=f"give KEY=VALUE; this machine has: {', '.join(names)}")
+        raise UsageError("nothing to apply", hint=f"give KEY=VALUE; {knobs_there(space)}")
     general: dict[str, Value] = {}
     exact: dict[str, Value] = {}
     for text in texts:

@@ -153,3 +153,11 @@ def test_what_waits_says_what_for(root, capsys):
     away.rename(root / CPU / "cpufreq")
     knobs.restore(root=root)
     assert (root / CPU / "cpufreq/policy1/scaling_max_freq").read_text().strip() == "2000000"
+
+
+def test_a_machine_that_tells_nothing_has_no_knob_and_says_so(tmp_path):
+    root = write_tree(tmp_path, {f"{P0}/scaling_driver": "cpufreq-dt", f"{P0}/scaling_cur_freq": "1000000"})
+    for words in (["max=1GHz"], []):
+        with pytest.raises(UsageError) as caught:
+            knobs.apply(words, root=root)
+        assert "neither governors nor limits can be read" in caught.value.hint

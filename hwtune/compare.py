@@ -115,7 +115,7 @@ class Compare:
         self._transaction = transaction
         self._work = work
         self._meter = meter
-        self._max_runs = max_runs
+        self._max_runs = max_runs - max_runs % _BLOCK_RUNS
         self._seed = seed
         self._watcher = watcher
         self._texts: dict[str, Mapping[str, str]] = {}
@@ -153,7 +153,7 @@ class Compare:
             self._watcher.compared(self.comparison)
 
     def _settle(self) -> Pilot:
-        steady = min(_STEADY, max(4, self._max_runs))
+        steady = _STEADY if self._max_runs >= _STEADY else _STEADY // 2
         settling = Settling(self.objective, steady=steady, most=3 * steady)
         self._watcher.settling(0)
         while not settling.done:

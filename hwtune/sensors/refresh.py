@@ -23,6 +23,7 @@ class RefreshWatch:
     def __init__(self) -> None:
         self._seen: tuple[int, int] | None = None
         self._changes: deque[tuple[int, int]] = deque(maxlen=_KEPT)
+        self._most_ns: float = float("inf")  # by the closest look so far
 
     def see(self, t_ns: int, value: int | None) -> None:
         """Take a reading into account; one that failed, or is not later than the last, is left out."""
@@ -30,6 +31,8 @@ class RefreshWatch:
             return
         before, self._seen = self._seen, (t_ns, value)
         if before is not None and t_ns > before[0] and value != before[1]:
+            if self._changes:
+                self._most_ns = min(self._most_ns, t_ns - self._changes[-1][0])
             self._changes.append((before[0], t_ns))
 
     @property
@@ -37,8 +40,5 @@ class RefreshWatch:
         """Time between refreshes, rather too long than too short; None until enough were seen."""
         if len(self._changes) < _ENOUGH:
             return None
-        changes = list(self._changes)
-        pairs = list(pairwise(changes))
-        least = median(max(after[0] - before[1], 0) for before, after in pairs)
-        most = min(after[1] - before[0] for before, after in pairs)
-        return max(least, most) / 1e9
+        least_ns = median(max(after[0] - before[1], 0) for before, after in pairwise(self._changes))
+        return max(least_ns, self._most_ns) / 1e9

@@ -34,7 +34,7 @@ def test_read_slower_than_it_is_refreshed_it_counts_as_refreshed_at_every_second
 
 def test_a_close_look_is_not_forgotten_for_a_few_loose_ones():
     close = [0.001 * step for step in range(30)]
-    assert watched(0.0033, [*close, 1.0, 2.0, 3.0]) == pytest.approx(0.005, abs=0.001)
+    assert watched(0.0033, [*close, *map(float, range(1, 40))]) == pytest.approx(0.005, abs=0.001)
 
 
 def test_one_long_rest_is_not_the_rule():

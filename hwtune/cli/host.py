@@ -184,7 +184,7 @@ def _real(root: Path | None, config: Config, scratch: Path | None) -> OpenHost:
     from hwtune.host.clock import LinuxClock
     from hwtune.host.fs import open_root
     from hwtune.host.machine import Host
-    from hwtune.host.perf_event import LinuxCounters, NoCounters
+    from hwtune.host.perf_system import LinuxCounters, NoCounters
     from hwtune.host.runner import LinuxRunner
 
     tree = root if root is not None and root.resolve() != Path("/") else None

@@ -11,7 +11,6 @@ from hwtune.cli.probe_document import (
     Competitor,
     Counters,
     Credentials,
-    Energy,
     Idle,
     Machine,
     Permission,
@@ -19,12 +18,13 @@ from hwtune.cli.probe_document import (
     ProbeDocument,
     Temperature,
 )
+from hwtune.cli.probe_energy import find_energy
 from hwtune.domain.errors import HostError, PermissionDenied
 from hwtune.domain.sample import Sample
 from hwtune.host.bus import system_bus
 from hwtune.host.denial import refused, why_denied
 from hwtune.host.fs import HostFS
-from hwtune.host.perf_event import LinuxCounters, NoCounters
+from hwtune.host.perf_system import LinuxCounters, NoCounters
 from hwtune.host.rights import CAPABILITIES, read_rights
 from hwtune.knobs.attributes import BOOST, EPP, GLOBAL_BOOST, GOVERNOR, MAX, NO_TURBO
 from hwtune.knobs.cpufreq import CpufreqBackend
@@ -51,7 +51,7 @@ def probe_machine(opened: OpenHost) -> ProbeDocument:
     return ProbeDocument(
         machine=machine,
         cpufreq=cpufreq,
-        energy=_energy(collector.energy, sample, machine),
+        energy=find_energy(collector, host.clock, sample, machine, _no_energy(collector.energy, machine)),
         counters=_counters(opened, sample),
         pressure=_pressure(sample, machine),
         temperature=_temperature(sample, machine),
@@ -97,24 +97,13 @@ def parse_cpu_model(text: str) -> str | None:
     return None
 
 
-def _energy(source: EnergySource, sample: Sample, machine: Machine) -> Energy:
-    hint = source.hint
-    if source.quality == "none":
-        hint = _missing(
-            machine,
-            "/sys/class/powercap, /sys/class/hwmon and /sys/class/power_supply",
-            virtual="a virtual machine has no meter; `--objective time` works without",
-            real=f"{hint}; `--objective time` works without" if hint else "`--objective time` works without",
-        )
-    return Energy(
-        available=source.quality != "none",
-        why=source.why,
-        hint=hint,
-        quality=source.quality,
-        name=source.name,
-        zones=[reading.zone for reading in sample.energy],
-        emulated=source.emulated,
-        period_s=source.period_s,
+def _no_energy(source: EnergySource, machine: Machine) -> str:
+    """What to do where energy cannot be measured."""
+    return _missing(
+        machine,
+        "/sys/class/powercap, /sys/class/hwmon and /sys/class/power_supply",
+        virtual="a virtual machine has no meter; `--objective time` works without",
+        real=f"{source.hint}; `--objective time` works without" if source.hint else "`--objective time` works without",
     )
 
 

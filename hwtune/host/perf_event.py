@@ -1,7 +1,6 @@
-"""System-wide event counts from perf_event_open(2), by ctypes.
+"""perf_event_open(2) by ctypes: the system call, what it is given, and what a descriptor of it reads.
 
-Software events, which every kernel has, and hardware events where there is a PMU: these as one group per CPU, which is
-scheduled as a unit, so that ratios compare like with like. Numbers are those of include/uapi/linux/perf_event.h.
+Numbers are those of include/uapi/linux/perf_event.h.
 """
 
 from __future__ import annotations
@@ -10,243 +9,137 @@ import ctypes
 import errno
 import os
 import platform
+import resource
 import struct
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+import sys
+from functools import cache
+from typing import Protocol
 
-_TYPE_HARDWARE = 0  # enum perf_type_id
-_TYPE_SOFTWARE = 1
-
-# perf's name, type, config (enum perf_sw_ids, enum perf_hw_id). System-wide, task-clock is the time the CPUs were
-# watched, idle or not, as in `perf stat -a`.
-_Event = tuple[str, int, int]
-EVENTS: tuple[_Event, ...] = (
-    ("task-clock", _TYPE_SOFTWARE, 1),
-    ("context-switches", _TYPE_SOFTWARE, 3),
-    ("cpu-migrations", _TYPE_SOFTWARE, 4),
-    ("page-faults", _TYPE_SOFTWARE, 2),
-    ("cycles", _TYPE_HARDWARE, 0),
-    ("instructions", _TYPE_HARDWARE, 1),
-    ("cache-references", _TYPE_HARDWARE, 2),
-    ("cache-misses", _TYPE_HARDWARE, 3),
-)
-# Hardware events share one group. Software events never share a counter, and grouped ones of different software PMUs
-# (task-clock and the others) read 0 on Linux 6.18, so each stands alone.
-_BATCHES = (
-    *((event,) for event in EVENTS if event[1] == _TYPE_SOFTWARE),
-    tuple(event for event in EVENTS if event[1] == _TYPE_HARDWARE),
-)
-
-# perf_event_open(2) has no wrapper in libc; its number differs by architecture (arch/*/syscall*.tbl, asm-generic).
+# libc has no wrapper; the number differs by architecture (arch/*/syscall*.tbl, asm-generic).
 _SYSCALL = {"x86_64": 298, "i686": 336, "aarch64": 241, "riscv64": 241, "armv7l": 364, "ppc64le": 319, "s390x": 331}
+_FLAG_FD_CLOEXEC = 8
 
 _ATTR = struct.Struct("=IIQQQQQIIQ")  # struct perf_event_attr up to PERF_ATTR_SIZE_VER0, 64 bytes
-_READ_FORMAT = 1 | 2 | 8  # PERF_FORMAT_TOTAL_TIME_ENABLED | TOTAL_TIME_RUNNING | GROUP
-_FLAG_FD_CLOEXEC = 8
-_DENIED = {errno.EACCES, errno.EPERM}
-_NO_SUCH_EVENT = {errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL}
-_DEVICES = Path("/sys/bus/event_source/devices")
+_TIMES = 1 | 2  # PERF_FORMAT_TOTAL_TIME_ENABLED | TOTAL_TIME_RUNNING
+_GROUP = 8  # PERF_FORMAT_GROUP
+
+# Bits behind read_format, in the header's order.
+DISABLED = 0
+INHERIT = 1
+EXCLUDE_USER = 4
+EXCLUDE_KERNEL = 5
+EXCLUDE_HV = 6
+ENABLE_ON_EXEC = 12
+
+DENIED = frozenset({errno.EACCES, errno.EPERM})
+NO_SUCH_EVENT = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV, errno.ENXIO, errno.EINVAL})
+TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-class NoCounters:
-    """The counters of a machine that is not running: none."""
+class PerfCalls(Protocol):
+    """The system calls that counting takes."""
 
-    why: str | None = "a captured machine is not running"
-    hint: str | None = "count on the machine itself"
+    def open(self, attr: bytes, *, pid: int, cpu: int, group: int) -> int:
+        """perf_event_open(2): a descriptor that is closed on exec.
 
-    def read(self) -> Mapping[str, int]:
-        """See `CounterSource.read`."""
-        return {}
+        Args:
+            attr: a struct perf_event_attr.
+            pid: 0 for the calling thread, -1 for everything that runs on the CPU.
+            cpu: a number, or -1 for any.
+            group: descriptor of the group's leader, or -1.
 
+        Raises:
+            OSError: with the kernel's errno.
+        """
 
-@dataclass(slots=True, kw_only=True)
-class _Group:
-    """Open events of one CPU, and what they have counted so far, scaled for the time they shared the PMU."""
+    def read(self, fd: int, size: int) -> bytes:
+        """What a descriptor reads.
 
-    names: tuple[str, ...]
-    fds: tuple[int, ...]
-    previous: tuple[int, ...] = ()
-    counts: list[float] = field(default_factory=list)
-    starved: bool = False
+        Raises:
+            OSError: with the kernel's errno.
+        """
 
-    def update(self) -> None:
-        """Add what was counted since the last read, times enabled/running of just that time: never goes back."""
-        size = 8 * (3 + len(self.names))
-        raw = os.read(self.fds[0], size)
-        if len(raw) < size:
-            return  # the CPU went offline; its counts stay
-        now = struct.unpack(f"={3 + len(self.names)}Q", raw)
-        before = self.previous or (0,) * len(now)
-        self.previous, self.counts = now, self.counts or [0.0] * len(self.names)
-        enabled, running = now[1] - before[1], now[2] - before[2]
-        self.starved = enabled > 0 and running == 0
-        if running > 0:
-            for index in range(len(self.names)):
-                self.counts[index] += (now[3 + index] - before[3 + index]) * enabled / running
+    def close(self, fd: int) -> None:
+        """Give a descriptor back."""
+
+    def spare_files(self) -> int:
+        """How many descriptors may be taken for counting."""
 
 
-class LinuxCounters:
-    """Events of all CPUs of the running machine, opened at the first read.
+class LinuxPerf:
+    """The running kernel."""
 
-    An event that some CPU cannot count is left out: a part of the machine is not a smaller machine. Nothing raises;
-    `why` and `hint` say what is missing after the first read.
-    """
-
-    def __init__(self) -> None:
-        self._groups: list[_Group] | None = None
-        self._missing: list[str] = []
-        self.why: str | None = None
-        self.hint: str | None = None
-
-    def read(self) -> Mapping[str, int]:
-        """See `CounterSource.read`: counts since the first read, summed over the CPUs online then."""
-        if self._groups is None:
-            self._groups = self._open()
-        totals: dict[str, float] = {}
-        starved: set[str] = set()
-        for group in self._groups:
-            group.update()
-            for name, count in zip(group.names, group.counts, strict=False):
-                totals[name] = totals.get(name, 0.0) + count
-            if group.starved:  # other users of the PMU had it all the time: not 0 events, but unknown
-                starved.update(group.names)
-        return {name: round(count) for name, count in totals.items() if name not in starved}
-
-    def close(self) -> None:
-        """Close every event; a later read opens them anew."""
-        _close(self._groups or ())
-        self._groups = None
-
-    def _open(self) -> list[_Group]:
+    def open(self, attr: bytes, *, pid: int, cpu: int, group: int) -> int:
+        """See `PerfCalls.open`; ENOSYS also where the call's number is not known."""
         number = _SYSCALL.get(platform.machine())
         if number is None:
-            self.why = f"the number of perf_event_open is not known on {platform.machine()}"
-            return []
-        self._missing = []
-        cpus = _cpu_list(Path("/sys/devices/system/cpu/online"))
-        groups: list[_Group] = []
-        try:
-            for events in _BATCHES:
-                groups += self._open_batch(number, events, cpus)
-        except OSError as error:
-            _close(groups)
-            self._explain(error)
-            return []
-        return groups
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        long = ctypes.c_long
+        fd = _libc_syscall()(long(number), attr, long(pid), long(cpu), long(group), ctypes.c_ulong(_FLAG_FD_CLOEXEC))
+        if fd < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return int(fd)
 
-    def _open_batch(self, number: int, events: tuple[_Event, ...], cpus: tuple[int, ...]) -> list[_Group]:
-        """A group per CPU of those events that every CPU has."""
-        types = _hybrid_types() if events[0][1] == _TYPE_HARDWARE else {}
-        while events and cpus:
-            groups: list[_Group] = []
-            missing: str | None = None
-            try:
-                for cpu in cpus:
-                    group, missing = _open_group(number, events, cpu, types.get(cpu, 0))
-                    groups.append(group)
-                    if missing is not None:
-                        break
-            except OSError:
-                _close(groups)
-                raise
-            if missing is None:
-                return groups
-            _close(groups)
-            self._missing.append(missing)
-            self.why = f"not counted here: {', '.join(self._missing)} (no PMU driver, or the hypervisor hides the PMU)"
-            self.hint = "without cycles and instructions, learning relies on time, load and power alone"
-            events = tuple(event for event in events if event[0] != missing)
-        return []
+    def read(self, fd: int, size: int) -> bytes:
+        """See `PerfCalls.read`."""
+        return os.read(fd, size)
 
-    def _explain(self, error: OSError) -> None:
-        self.why = f"perf_event_open: {error.strerror}"
-        if error.errno in _DENIED:
-            with suppress(OSError):
-                level = Path("/proc/sys/kernel/perf_event_paranoid").read_text().strip()
-                self.why += f" (kernel.perf_event_paranoid is {level})"
-            self.hint = "run as root, give CAP_PERFMON, or set kernel.perf_event_paranoid to 0 or less"
-        elif error.errno == errno.EMFILE:
-            self.hint = "raise the limit of open files (ulimit -n): 8 per CPU are needed"
-        elif error.errno == errno.ENOSYS:
-            self.hint = "this kernel is built without perf events (CONFIG_PERF_EVENTS)"
+    def close(self, fd: int) -> None:
+        """See `PerfCalls.close`."""
+        os.close(fd)
+
+    def spare_files(self) -> int:
+        """See `PerfCalls.spare_files`: half of all that the process may open; the rest of it needs some, too."""
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
-def _open_group(number: int, events: tuple[_Event, ...], cpu: int, pmu: int) -> tuple[_Group, str | None]:
-    """The events of one CPU, the first one leading; and the name of the first that the CPU does not have, or None.
-
-    Raises:
-        OSError: anything else than a missing event; what was opened is closed.
-    """
-    fds: list[int] = []
-    missing = None
-    for name, kind, config in events:
-        # On hybrid CPUs the upper half of the config of a hardware event is the PMU of the core's type.
-        attr = _ATTR.pack(kind, _ATTR.size, config | pmu << 32, 0, 0, _READ_FORMAT, 0, 0, 0, 0)
-        try:
-            fds.append(_perf_event_open(number, attr, cpu, fds[0] if fds else -1))
-        except OSError as error:
-            if error.errno not in _NO_SUCH_EVENT:
-                _close([_Group(names=(), fds=tuple(fds))])
-                raise
-            missing = name
-            break
-    return _Group(names=tuple(event[0] for event in events), fds=tuple(fds)), missing
-
-
-def _perf_event_open(number: int, attr: bytes, cpu: int, leader: int) -> int:
-    """perf_event_open(attr, pid=-1, cpu, leader, flags): every process on one CPU.
-
-    Raises:
-        OSError: with the kernel's errno.
-    """
+@cache
+def _libc_syscall() -> ctypes._NamedFuncPointer:
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     syscall.restype = ctypes.c_long
-    long = ctypes.c_long
-    fd = int(syscall(long(number), attr, long(-1), long(cpu), long(leader), ctypes.c_ulong(_FLAG_FD_CLOEXEC)))
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return fd
+    return syscall
 
 
-def _close(groups: Iterable[_Group]) -> None:
-    for group in groups:
-        for fd in group.fds:
-            os.close(fd)
+def pack_attr(kind: int, config: int, bits: frozenset[int] = frozenset(), *, grouped: bool) -> bytes:
+    """A struct perf_event_attr that counts.
 
-
-def _cpu_list(path: Path) -> tuple[int, ...]:
-    try:
-        return parse_cpu_list(path.read_text())
-    except (OSError, ValueError):
-        return ()
-
-
-def parse_cpu_list(text: str) -> tuple[int, ...]:
-    """CPU numbers of a kernel list (Documentation/core-api/printk-formats.rst, %*pbl).
-
-        0-3,8,10-11
-
-    Raises:
-        ValueError: when the text is something else.
+    Args:
+        kind: enum perf_type_id, or the number of a PMU in sysfs.
+        config: which event.
+        bits: of the flags, by number.
+        grouped: whether a read of the group's leader gives all its events, else each gives its own.
     """
-    cpus: list[int] = []
-    for part in text.strip().split(","):
-        first, _, last = part.partition("-")
-        if part:
-            if max(len(first), len(last)) > 5:  # NR_CPUS is 8192 at most: this is no list of CPUs
-                raise ValueError(f"not a list of CPUs: {text[:40]!r}")
-            cpus.extend(range(int(first), int(last or first) + 1))
-    return tuple(cpus)
+    # A bit field begins at the least significant bit, on big-endian machines at the most significant one.
+    flags = sum(1 << (bit if sys.byteorder == "little" else 63 - bit) for bit in bits)
+    return _ATTR.pack(kind, _ATTR.size, config, 0, 0, _TIMES | (_GROUP if grouped else 0), flags, 0, 0, 0)
 
 
-def _hybrid_types() -> dict[int, int]:
-    """The PMU type by CPU on machines whose cores have different PMUs (x86 `cpu_core`, `cpu_atom`), else empty."""
-    types: dict[int, int] = {}
-    for device in _DEVICES.glob("cpu_*"):
-        with suppress(OSError, ValueError):
-            number = int((device / "type").read_text())
-            types.update(dict.fromkeys(_cpu_list(device / "cpus"), number))
-    return types
+def group_size(events: int) -> int:
+    """Bytes that the leader of a group of so many events reads."""
+    return 8 * (3 + events)
+
+
+def parse_group(data: bytes, events: int) -> tuple[int, ...] | None:
+    """A read with PERF_FORMAT_GROUP: number of events, time enabled, time running (ns), each value; u64 each.
+
+    Returns:
+        Time enabled, time running, each value, all since the events were opened; None when it is of another number of
+        events: a CPU that goes offline dissolves its groups.
+    """
+    if len(data) != group_size(events):
+        return None
+    found = struct.unpack(f"={3 + events}Q", data)
+    return found[1:] if found[0] == events else None
+
+
+def parse_single(data: bytes) -> tuple[int, int, int] | None:
+    """A read without PERF_FORMAT_GROUP: value, time enabled, time running (ns); u64 each.
+
+    Returns:
+        Time enabled, time running, value: in the order of `parse_group`. None when it is of another size.
+    """
+    if len(data) != 24:
+        return None
+    value, enabled, running = struct.unpack("=3Q", data)
+    return enabled, running, value

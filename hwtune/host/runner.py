@@ -15,10 +15,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from hwtune.domain.errors import UsageError
+from hwtune.host.perf_command import CommandCounters, credible
 
 _TAIL_BYTES = 8192
 _PATIENCE_S = 2.0
@@ -74,7 +76,14 @@ class Runner(Protocol):
 
 
 class LinuxRunner:
-    """Processes of this machine."""
+    """Processes of this machine.
+
+    Args:
+        counters: what opens a command's own events.
+    """
+
+    def __init__(self, counters: CommandCounters | None = None) -> None:
+        self.counters = counters or CommandCounters()
 
     def run(
         self,
@@ -88,8 +97,11 @@ class LinuxRunner:
         output: BinaryIO | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
-        """See `Runner.run`. Whatever ends the wait also ends the command's whole process group."""
-        with tempfile.TemporaryFile() as errors:
+        """See `Runner.run`. Whatever ends the wait also ends the command's whole process group.
+
+        What a tick starts would be counted as the command's.
+        """
+        with tempfile.TemporaryFile() as errors, closing(self.counters.open()) as events:
             start_ns = time.monotonic_ns()
             try:
                 other = _other_user(user)
@@ -121,6 +133,7 @@ class LinuxRunner:
                 raise
             if given_up:
                 _end_group(process)
+            counters = events.read()
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL_BYTES))
             tail = errors.read().decode("utf-8", "replace").rstrip()
         code = process.returncode
@@ -131,6 +144,7 @@ class LinuxRunner:
             cpu_time_s=cpu_time_s,
             stderr_tail=tail,
             given_up=given_up,
+            counters=counters if credible(counters, cpu_time_s) else {},
         )
 
 

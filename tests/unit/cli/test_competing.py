@@ -14,7 +14,7 @@ from hwtune.host.clock import LinuxClock
 from hwtune.host.denial import Denial
 from hwtune.host.fs import LinuxFS
 from hwtune.host.machine import Host
-from hwtune.host.perf_event import NoCounters
+from hwtune.host.perf_system import NoCounters
 from hwtune.host.runner import LinuxRunner
 from hwtune.knobs.cpufreq import CpufreqBackend
 

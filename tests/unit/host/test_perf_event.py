@@ -1,6 +1,11 @@
+"""The system call on the kernel that runs here, and the bytes that go in and come out."""
+
+from __future__ import annotations
+
 import contextlib
 import os
 import re
+import struct
 import time
 from pathlib import Path
 
@@ -8,20 +13,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwtune.host import perf_event
-from hwtune.host.perf_event import EVENTS, LinuxCounters, NoCounters, parse_cpu_list
+from hwtune.host.events import HARDWARE, MSR, SOFTWARE, TASK_CLOCK
+from hwtune.host.perf_event import (
+    DISABLED,
+    ENABLE_ON_EXEC,
+    EXCLUDE_HV,
+    EXCLUDE_KERNEL,
+    EXCLUDE_USER,
+    INHERIT,
+    group_size,
+    pack_attr,
+    parse_group,
+    parse_single,
+)
+from hwtune.host.perf_system import LinuxCounters
 
 HEADER = Path("/usr/include/linux/perf_event.h")
-KERNEL_NAMES = {
-    "task-clock": "PERF_COUNT_SW_TASK_CLOCK",
-    "context-switches": "PERF_COUNT_SW_CONTEXT_SWITCHES",
-    "cpu-migrations": "PERF_COUNT_SW_CPU_MIGRATIONS",
-    "page-faults": "PERF_COUNT_SW_PAGE_FAULTS",
-    "cycles": "PERF_COUNT_HW_CPU_CYCLES",
-    "instructions": "PERF_COUNT_HW_INSTRUCTIONS",
-    "cache-references": "PERF_COUNT_HW_CACHE_REFERENCES",
-    "cache-misses": "PERF_COUNT_HW_CACHE_MISSES",
-}
+EVENTS = [TASK_CLOCK, *SOFTWARE.events, *(event for group in HARDWARE for event in group.events)]
+NUMBERED = [event for event in EVENTS if not event.named_by_sysfs]
+with_header = pytest.mark.skipif(not HEADER.exists(), reason="linux/perf_event.h is not installed")
 
 
 def open_fds():
@@ -37,12 +47,55 @@ def counters():
     source.close()
 
 
-@pytest.mark.skipif(not HEADER.exists(), reason="linux/perf_event.h is not installed")
-@pytest.mark.parametrize(("name", "kind", "config"), EVENTS)
-def test_event_numbers_are_those_of_the_kernel_header(name, kind, config):
+@with_header
+@pytest.mark.parametrize("event", NUMBERED, ids=lambda event: event.name)
+def test_event_numbers_are_those_of_the_kernel_header(event):
     text = HEADER.read_text()
-    assert re.search(rf"{KERNEL_NAMES[name]}\s*=\s*{config},", text)
-    assert re.search(rf"PERF_TYPE_{'SOFTWARE' if '_SW_' in KERNEL_NAMES[name] else 'HARDWARE'}\s*=\s*{kind},", text)
+    assert re.search(rf"\b{event.constant}\s*=\s*{event.config},", text)
+    assert re.search(rf"PERF_TYPE_{'SOFTWARE' if '_SW_' in event.constant else 'HARDWARE'}\s*=\s*{event.type},", text)
+
+
+@with_header
+def test_bits_are_those_of_the_kernel_header():
+    """A bit field's place is the sum of the widths before it."""
+    fields = re.search(r"__u64\s+disabled\s*:.*?__reserved_1\s*:\s*\d+;", HEADER.read_text(), re.DOTALL)[0]
+    places, place = {}, 0
+    for name, width in re.findall(r"(\w+)\s*:\s*(\d+)[,;]", fields):
+        places[name] = place
+        place += int(width)
+    assert place == 64
+    ours = (DISABLED, INHERIT, EXCLUDE_USER, EXCLUDE_KERNEL, EXCLUDE_HV, ENABLE_ON_EXEC)
+    names = ("disabled", "inherit", "exclude_user", "exclude_kernel", "exclude_hv", "enable_on_exec")
+    assert ours == tuple(places[name] for name in names)
+
+
+def test_every_event_is_there_once_and_has_perfs_name():
+    names = [event.name for event in (*EVENTS, *MSR.events)]
+    assert len(names) == len(set(names))
+    assert {"cycles", "cycles:u", "cycles:k", "topdown-be-bound", "msr/aperf/"} < set(names)
+
+
+def test_an_attr_is_what_the_kernel_reads():
+    fields = struct.unpack("=IIQQQQQIIQ", pack_attr(0, 9 | 4 << 32, frozenset({EXCLUDE_USER, INHERIT}), grouped=True))
+    kind, size, config, period, sample, read_format, flags, *rest = fields
+    assert (kind, size, config, period, sample, read_format) == (0, 64, 9 | 4 << 32, 0, 0, 1 | 2 | 8)
+    assert flags == 1 << 4 | 1 << 1
+    assert rest == [0, 0, 0]
+    assert struct.unpack("=IIQQQQQIIQ", pack_attr(1, 1, grouped=False))[5] == 1 | 2
+
+
+@given(st.integers(0, 5), st.binary(max_size=80))
+def test_a_reading_of_another_size_or_number_is_none(events, data):
+    found = parse_group(data, events)
+    right = len(data) == group_size(events) and struct.unpack_from("=Q", data)[0] == events
+    assert (found is not None) is right
+    assert found is None or len(found) == 2 + events
+    assert (parse_single(data) is not None) is (len(data) == 24)
+
+
+def test_readings_have_their_times_first():
+    assert parse_group(struct.pack("=5Q", 2, 100, 90, 7, 8), 2) == (100, 90, 7, 8)
+    assert parse_single(struct.pack("=3Q", 7, 100, 90)) == (100, 90, 7)
 
 
 def test_counts_of_this_machine_grow(counters):
@@ -61,97 +114,21 @@ def test_counts_of_this_machine_grow(counters):
 def test_close_gives_every_file_descriptor_back(counters):
     counters.close()
     before = open_fds()
-    counters.read()
+    totals = counters.read()
     assert open_fds() > before
     counters.close()
     assert open_fds() == before
+    again = counters.read()
+    assert all(again[name] >= totals[name] for name in totals)
 
 
-def refuse(code, after=0):
-    calls = []
-
-    def open_event(number, attr, cpu, leader):
-        calls.append(cpu)
-        if len(calls) > after:
-            raise OSError(code, os.strerror(code))
-        return os.open("/dev/null", os.O_RDONLY)
-
-    return open_event
-
-
-@pytest.mark.parametrize("code", [1, 13, 24, 38])
-@pytest.mark.parametrize("after", [0, 3])
-def test_refusal_gives_no_counts_a_reason_and_no_leak(monkeypatch, code, after):
-    monkeypatch.setattr(perf_event, "_perf_event_open", refuse(code, after))
-    source = LinuxCounters()
-    before = open_fds()
-    assert source.read() == {}
-    assert open_fds() == before
-    assert os.strerror(code) in source.why
-    assert source.hint
-    source.close()
-
-
-def test_an_event_that_one_cpu_lacks_is_left_out_everywhere(monkeypatch):
-    cpus = parse_cpu_list(Path("/sys/devices/system/cpu/online").read_text())
-    opened = []
-
-    def open_event(number, attr, cpu, leader):
-        kind, _, config = perf_event._ATTR.unpack(attr)[:3]
-        if (kind, config) == (0, 3) and cpu == cpus[-1]:
-            raise OSError(2, "no such event")
-        fd = os.open("/dev/null", os.O_RDONLY)
-        opened.append((cpu, kind, config))
-        return fd
-
-    monkeypatch.setattr(perf_event, "_perf_event_open", open_event)
-    source = LinuxCounters()
-    before = open_fds()
-    source.read()
-    for cpu in cpus:
-        assert {name for group in source._groups for name in group.names} == {e[0] for e in EVENTS} - {"cache-misses"}
-        assert (cpu, 0, 0) in opened
-    assert "not counted here: cache-misses " in source.why
-    source.close()
-    assert open_fds() == before
-
-
-def group_of(readings, names=("cycles", "instructions")):
-    """A group whose file answers with these (enabled, running, counts…) one after the other."""
-    group = perf_event._Group(names=names, fds=(-1,))
-    answers = iter([perf_event.struct.pack(f"={1 + len(r)}Q", len(names), *r) for r in readings])
-    return group, answers
-
-
-def test_multiplexed_counts_are_scaled_by_the_time_since_the_last_read(monkeypatch):
-    group, answers = group_of([(100, 100, 10, 20), (200, 150, 20, 40), (300, 150, 20, 40), (400, 250, 30, 60)])
-    monkeypatch.setattr(perf_event.os, "read", lambda fd, size: next(answers))
-    seen = []
-    for _ in range(4):
-        group.update()
-        seen.append((*group.counts, group.starved))
-    assert seen == [(10, 20, False), (30, 60, False), (30, 60, True), (40, 80, False)]
-
-
-def test_a_cpu_that_went_offline_keeps_its_counts(monkeypatch):
-    group, answers = group_of([(100, 100, 10, 20)])
-    monkeypatch.setattr(perf_event.os, "read", lambda fd, size: next(answers, b""))
-    group.update()
-    group.update()
-    assert group.counts == [10, 20]
-
-
-def test_no_counters_of_a_tree():
-    assert NoCounters().read() == {}
-    assert NoCounters().why
-
-
-@pytest.mark.parametrize(("text", "cpus"), [("0-3,8,10-11\n", (0, 1, 2, 3, 8, 10, 11)), ("5", (5,)), ("\n", ())])
-def test_cpu_list(text, cpus):
-    assert parse_cpu_list(text) == cpus
-
-
-@given(st.text(alphabet="0123456789,- x\n", max_size=6))
-def test_cpu_list_of_odd_text_is_numbers_or_a_value_error(text):
-    with contextlib.suppress(ValueError):
-        assert all(isinstance(cpu, int) for cpu in parse_cpu_list(text))
+def test_a_count_is_not_handed_on_to_what_is_started(counters):
+    """The descriptors close on exec: a command has none of ours."""
+    held = [int(fd) for fd in os.listdir("/proc/self/fd")]
+    events = []
+    for fd in held:
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[perf_event]":
+                events.append(fd)
+    assert events
+    assert not any(os.get_inheritable(fd) for fd in events)

@@ -10,7 +10,7 @@ from hwtune.domain.interval import Interval
 from hwtune.domain.sample import CpuTimes, Sample
 from hwtune.host.clock import LinuxClock
 from hwtune.host.machine import Host
-from hwtune.host.perf_event import NoCounters
+from hwtune.host.perf_system import NoCounters
 from hwtune.host.runner import LinuxRunner
 from hwtune.sensors import process
 from hwtune.sensors.collector import Collector
@@ -188,14 +188,14 @@ def test_a_whole_sample(tree):
     assert sample.energy[0].energy_uj == 77
     assert sample.freq_khz and sample.time_in_state and sample.idle_us
     cheap = collector.sample_energy()
-    assert cheap == Sample(t_ns=cheap.t_ns, energy=sample.energy)
+    assert cheap == Sample(t_ns=cheap.t_ns, energy=sample.energy, own_cpu_ns=cheap.own_cpu_ns)
     assert Interval.over([sample, cheap, collector.sample()]).energy_j == 0.0
 
 
 def test_a_machine_with_nothing(tree):
     collector = Collector(host(tree()))
     first, second = collector.sample(), collector.sample()
-    assert first == Sample(t_ns=first.t_ns)
+    assert first == Sample(t_ns=first.t_ns, own_cpu_ns=first.own_cpu_ns)
     assert collector.energy.quality == "none"
     assert Interval.between(first, second).energy_j is None
 

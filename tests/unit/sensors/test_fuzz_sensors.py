@@ -14,9 +14,10 @@ from hwtune.domain.errors import HostError, PermissionDenied, TransientError
 from hwtune.domain.interval import Interval
 from hwtune.domain.sample import Sample
 from hwtune.host.clock import LinuxClock
+from hwtune.host.event_source import parse_cpu_list
 from hwtune.host.fs import natural
 from hwtune.host.machine import Host
-from hwtune.host.perf_event import NoCounters, parse_cpu_list
+from hwtune.host.perf_system import NoCounters
 from hwtune.host.runner import LinuxRunner
 from hwtune.knobs.policies import clusters, parse_cpus, read_policies
 from hwtune.knobs.space import Layout

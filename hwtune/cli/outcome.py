@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from hwtune.cli.cost import CostEntry, PaybacksEntry, own_entry
 from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import LogNormal, Prediction, Trial, TrialStatus
@@ -43,7 +44,7 @@ class Predicted(Figures):
 class Evaluated(BaseModel):
     """One setting that was tried; the first is the default, which nothing could be predicted of."""
 
-    # `true`, on a simulated machine only; `censored`, of what was stopped early only.
+    # `true`, on a simulated machine only; `censored`, of what was stopped early only; `own_cpu_share`, where known.
     model_config = ConfigDict(extra="allow")
 
     setting: dict[str, Value]
@@ -91,6 +92,9 @@ class Outcome(BaseModel):
     expected: Predicted | None = None
     would_write: dict[str, str] | None = None
     noticed: list[dict[str, str]] = []
+    warnings: list[str] = []
+    cost: CostEntry | None = None
+    payback: PaybacksEntry | None = None
     kept: bool
     restored: bool
 
@@ -136,7 +140,7 @@ def _evaluated(decision: Decision, truth: Truth | None) -> Evaluated:
         else Figures(time_s=trial.time_s, energy_j=trial.energy_j),
     )
     true = {} if truth is None else {"true": true_figures(truth, trial.setting)}
-    return entry.model_copy(update=true | censored_entry(trial))
+    return entry.model_copy(update=true | censored_entry(trial) | own_entry(trial))
 
 
 def censored_entry(trial: Trial) -> dict[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from hwtune.cli.cost import cost_entry, disturbances, paybacks_entry
 from hwtune.cli.host import OpenHost
 from hwtune.cli.outcome import Outcome, evaluated_entries, predicted_figures, recommended_entries, verdict_entry
 from hwtune.cli.tuning import Tuning
@@ -15,6 +16,7 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
     """Everything the session did, for machines; see docs/tune-json.md."""
     session, machine = tuning.session, opened.simulated
     truth = None if machine is None else machine.true
+    cost = None if opened.dry else tuning.collector.cost()
     outcome = Outcome(
         machine=opened.host.name,
         simulated=opened.host.simulated,
@@ -34,6 +36,9 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
         expected=predicted_figures(session.expected) if opened.dry and session.expected is not None else None,
         would_write=tuning.would_write,
         noticed=[asdict(notice) for notice in session.notices],
+        warnings=[*tuning.warnings, *disturbances(session)],
+        cost=None if cost is None else cost_entry(cost),
+        payback=None if cost is None else paybacks_entry(session, cost),
         kept=tuning.kept,
         restored=tuning.restored,
     )

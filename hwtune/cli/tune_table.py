@@ -9,6 +9,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from hwtune.cli.cost import cost_lines, disturbances
 from hwtune.cli.host import OpenHost
 from hwtune.cli.outcome import OBJECTIVE_UNITS, Z95, changes, restored_text, setting_text
 from hwtune.cli.tuning import Tuning
@@ -31,7 +32,9 @@ def print_result(opened: OpenHost, tuning: Tuning) -> None:
     _say(
         console,
         *_conclusion(opened, tuning),
-        *(f"warning: {warning}" for warning in (*tuning.warnings, *(notice.text for notice in session.notices))),
+        *cost_lines(session, tuning.collector.cost(), nature=_nature(opened, tuning)),
+        *(f"warning: {warning}" for warning in (*tuning.warnings, *disturbances(session))),
+        *(f"warning: {notice.text}" for notice in session.notices),
     )
 
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hwtune.domain.errors import ConfigError, PermissionDenied, UsageError
 from hwtune.domain.objective import Objective
+from hwtune.host.heartbeat import VARIABLE as HEARTBEAT  # of the work we measure, which may be ourselves
 from hwtune.knobs.extra import WORDS
 
 ENVIRONMENT_PREFIX = "HWTUNE_"
@@ -161,12 +162,23 @@ class Tune(_Section):
     on_foreign: Literal["stop", "yield"] = "yield"
 
 
+class Metric(_Section):
+    """Where figures of the work may come from.
+
+    Attributes:
+        prometheus_hosts: hosts that `--metric-prometheus` may name.
+    """
+
+    prometheus_hosts: Names = ("127.0.0.1", "::1", "localhost")
+
+
 class Config(_Section):
     """All of it, checked."""
 
     paths: Paths
     planner: Planner
     tune: Tune
+    metric: Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,14 +292,14 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     """Our variables that are set, with their keys."""
     ours = [variable for variable in environ if variable.startswith(ENVIRONMENT_PREFIX)]
     for variable in ours:
-        if variable not in _VARIABLES:
+        if variable not in _VARIABLES and variable != HEARTBEAT:
             raise ConfigError(
                 f"unknown variable {variable}",
                 source="environment",
                 key=variable,
                 hint=_meant(variable, tuple(_VARIABLES)),
             )
-    return {variable: _VARIABLES[variable] for variable in sorted(ours)}
+    return {variable: _VARIABLES[variable] for variable in sorted(ours) if variable in _VARIABLES}
 
 
 def _meant(word: str, known: tuple[str, ...]) -> str:

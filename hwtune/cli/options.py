@@ -79,8 +79,13 @@ class ObjectiveName(StrEnum):
     TIME = "time"
 
 
-def check_abandon(abandon: bool, max_slowdown: float | None) -> None:
-    """Refuse to stop what is too slow where nothing says what too slow is.
+def check_abandon(abandon: bool, max_slowdown: float | None, *, progresses: bool = True) -> None:
+    """Refuse to stop what is too slow where nothing says what too slow is, or that something is.
+
+    Args:
+        abandon: whether that is wanted.
+        max_slowdown: what is too slow.
+        progresses: whether it shows before its end how a run gets on.
 
     Raises:
         UsageError: with what to add.
@@ -89,6 +94,11 @@ def check_abandon(abandon: bool, max_slowdown: float | None) -> None:
 
     if abandon and max_slowdown is None:
         raise UsageError("to abandon probes needs a slowdown bound", hint="add --max-slowdown 5%, or --no-abandon")
+    if abandon and not progresses:
+        raise UsageError(
+            "this metric says nothing before the end of a run, which would be too late to abandon it",
+            hint="--metric-heartbeat tells of progress; or --no-abandon",
+        )
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:

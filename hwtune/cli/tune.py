@@ -7,6 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwtune.cli.metric_options import (
+    Latency,
+    LatencyUnit,
+    MaxLatency,
+    MaxPressure,
+    Metric,
+    MetricBetter,
+    MetricFile,
+    MetricGrowing,
+    MetricHeartbeat,
+    MetricInstructions,
+    MetricPrometheus,
+    MetricUnit,
+    Query,
+    Window,
+)
 from hwtune.cli.options import (
     Abandon,
     Competing,
@@ -56,11 +72,25 @@ def tune(
         ),
     ] = None,
     runs: Annotated[int | None, typer.Option("--runs", min=1, help="Runs of each setting.  [default: 3]")] = None,
+    max_latency: MaxLatency = None,
+    max_pressure: MaxPressure = None,
     abandon: Abandon = None,
     competing: Competing = None,
     prepare: Prepare = None,
     cwd: Cwd = None,
     user: User = None,
+    metric: Metric = None,
+    metric_file: MetricFile = None,
+    metric_heartbeat: MetricHeartbeat = False,
+    metric_prometheus: MetricPrometheus = None,
+    query: Query = None,
+    metric_instructions: MetricInstructions = False,
+    metric_better: MetricBetter = None,
+    metric_unit: MetricUnit = None,
+    metric_growing: MetricGrowing = False,
+    latency: Latency = None,
+    latency_unit: LatencyUnit = "s",
+    window: Window = None,
     pyperf: Annotated[
         Path | None, typer.Option("--pyperf", metavar="FILE", help="Write the receipt's runs as pyperf JSON.")
     ] = None,
@@ -79,12 +109,28 @@ def tune(
     """
     from hwtune.cli.command import Command, check_words
     from hwtune.cli.host import open_host
+    from hwtune.cli.metric import MetricWish
     from hwtune.cli.tuning import Wish, open_tuning
 
     words = tuple(command or ())
-    check_words(words, simulate=simulate, root=root, dry_run=dry_run, keep=keep)
+    measured = MetricWish(
+        expression=metric,
+        file=metric_file,
+        heartbeat=metric_heartbeat,
+        prometheus=metric_prometheus,
+        query=query,
+        instructions=metric_instructions,
+        better=metric_better,
+        unit=metric_unit,
+        growing=metric_growing,
+        max_latency=tuple(max_latency or ()),
+        latency=latency,
+        latency_unit=latency_unit,
+        max_pressure=tuple(max_pressure or ()),
+    )
+    check_words(words, simulate=simulate, root=root, dry_run=dry_run, keep=keep, window=window, metric=measured)
     wish = Wish(
-        command=Command(words=words, prepare=prepare, cwd=cwd, user=user),
+        command=Command(words=words, prepare=prepare, cwd=cwd, user=user, metric=measured, window=window),
         max_power_w=max_power,
         budget_time=budget_time,
         seed=seed,

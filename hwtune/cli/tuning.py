@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hwtune.cli.command import Command
+from hwtune.cli.command import Command, parse_duration_s
 from hwtune.cli.host import OpenHost, open_knobs, open_transaction
 from hwtune.cli.options import check_abandon
 from hwtune.cli.prior import refreshed_prior
@@ -15,7 +14,6 @@ from hwtune.cli.problem import check_energy, problem_of
 from hwtune.cli.progress import SessionProgress
 from hwtune.cli.record import open_store
 from hwtune.cli.signals import Terminated, exit_status
-from hwtune.domain.errors import UsageError
 from hwtune.domain.trial import TrialStatus
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.effective import LimitCheck
@@ -25,8 +23,6 @@ from hwtune.sensors.collector import Collector
 from hwtune.sensors.energy import EnergySource
 from hwtune.session import Budget, Session, Work
 from hwtune.workload.predicted import PredictedWork
-
-_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,18 +105,6 @@ class Tuning:
         self.restored = self.transaction.is_back(self.before)
 
 
-def parse_duration_s(text: str) -> float:
-    """`90s`, `10m`, `1.5h` or plain seconds.
-
-    Raises:
-        UsageError: anything else, and durations that are not positive.
-    """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h)?", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise UsageError(f"{text!r} is not a duration", hint="write 90s, 10m or 1h")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
-
-
 @contextmanager
 def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tuning]:
     """Everything a session needs, undone in reverse when it ends.
@@ -131,11 +115,12 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
         Locked: another writer holds the machine.
     """
     host, wanted = opened.host, opened.config.tune
-    check_abandon(wanted.abandon, wanted.max_slowdown)
+    check_abandon(wanted.abandon, wanted.max_slowdown, progresses=wish.command.metric.progresses)
     with ExitStack() as stack:
         backend = open_knobs(opened)
         collector = Collector(host)
         problem = problem_of(opened, backend, seed=wish.seed, max_power_w=wish.max_power_w)
+        problem = replace(problem, bound=wish.command.metric.bound(problem.bound))
         if not opened.dry:
             check_energy(collector.energy, problem)
         budget = Budget(
@@ -169,7 +154,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             )
         else:
             collector.clocks.watching = True
-            work = wish.command.work(opened, collector)
+            work = stack.enter_context(wish.command.working(opened, collector))
         watcher = stack.enter_context(SessionProgress(evaluations=budget.evaluations, spoken=spoken))
         label, argv = wish.command.label(opened), wish.command.words
         recorder = (

@@ -37,6 +37,8 @@ class Engine:
         self.chip = chip
         self.plant = Plant(chip, columns)
         self.job: Job | None = None
+        self.next_job: Callable[[], Job] | None = None  # of a machine that is never without work
+        self.told: Callable[[], None] | None = None  # that time has passed
         self.meter_j = {name: np.zeros(len(chip.packages)) for name in _DOMAINS}
         self.board_j = 0.0
         self.power_w = chip.board_w  # of the whole machine, at this instant
@@ -80,6 +82,8 @@ class Engine:
             self.wait_s += dt_s - (float(state.busy_s.mean()) - busy_before)
         self._count(before, dt_s)
         self._note_levels(dt_s)
+        if self.told is not None:
+            self.told()
 
     def _count(self, before: dict[str, Floats], dt_s: float) -> None:
         gain, total_j = self._gain(), self.chip.board_w * dt_s
@@ -105,9 +109,11 @@ class Engine:
         self.state.settled[...] = False
 
     def pass_time(self, duration_s: float) -> None:
-        """Let time pass; a job that is under way goes on."""
+        """Let time pass; a job that is under way goes on, and where there is always another one it is begun."""
         end_s = self.elapsed_s + duration_s
         while (left_s := end_s - self.elapsed_s) > 1e-9:
             if self.job is not None and self.job.done[0]:
                 self.job = None
+            if self.job is None and self.next_job is not None:
+                self.job = self.next_job()
             self.advance(left_s)

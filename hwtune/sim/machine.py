@@ -11,6 +11,7 @@ from typing import BinaryIO
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.domain.objective import Bound, Objective
+from hwtune.host.heartbeat import VARIABLE
 from hwtune.host.machine import Host
 from hwtune.host.runner import Completed
 from hwtune.sim.cpufreq import Cpufreq
@@ -22,6 +23,7 @@ from hwtune.sim.devices import (
     add_thermal,
 )
 from hwtune.sim.engine import Engine
+from hwtune.sim.heartbeat import SimulatedInbox
 from hwtune.sim.job import Job
 from hwtune.sim.machines import CHIPS
 from hwtune.sim.noise import Disturbance, Noise
@@ -54,6 +56,8 @@ class VirtualClock:
 class SimulatedCounters:
     """See `hwtune.host.machine.CounterSource`: system-wide, as a PMU would count."""
 
+    gaps: Mapping[str, int] = {}
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.why: str | None = None if engine.chip.has_counters else "the hypervisor exposes no PMU"
@@ -73,16 +77,21 @@ class SimulatedCounters:
             counts["instructions"] = int(engine.instructions)
             counts["cache-references"] = int(3.1 * engine.misses)
             counts["cache-misses"] = int(engine.misses)
+            counts["branches"] = int(0.18 * engine.instructions)
+            counts["branch-misses"] = int(0.002 * engine.instructions)
         return counts
 
 
 class SimulatedRunner:
     """See `hwtune.host.runner.Runner`: whatever the command, one run of the workload."""
 
-    def __init__(self, engine: Engine, workload: Workload, begin: Callable[[], Disturbance]) -> None:
+    def __init__(
+        self, engine: Engine, workload: Workload, begin: Callable[[], Disturbance], inbox: SimulatedInbox
+    ) -> None:
         self._engine = engine
         self._workload = workload
         self._begin = begin
+        self._inbox = inbox
 
     def run(
         self,
@@ -96,11 +105,16 @@ class SimulatedRunner:
         output: BinaryIO | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
-        """See `Runner.run`; the ticks come in virtual time. What has run to its end prints its mean speed."""
+        """See `Runner.run`; the ticks come in virtual time.
+
+        What has run to its end prints its mean speed; what is told where to, reports each round.
+        """
         engine = self._engine
         start_ns, busy_s = self._now_ns(), self._busy_s()
         job = Job(engine.plant, self._workload, 1, self._begin().work)
         engine.job = job
+        reports = VARIABLE in (environment or {})
+        self._inbox.begin(job if reports else None)
         due_s = engine.elapsed_s + period_s
         until_s = math.inf if give_up_s is None else engine.elapsed_s + give_up_s
         given_up = False
@@ -113,6 +127,7 @@ class SimulatedRunner:
                     due_s = max(due_s + period_s, engine.elapsed_s)
         finally:
             engine.end_job()
+            self._inbox.begin(None)
         end_ns = self._now_ns()
         if output is not None and not given_up:
             output.write(f"rounds/s: {self._workload.rounds / ((end_ns - start_ns) / 1e9):.6g}\n".encode())
@@ -157,6 +172,8 @@ class SimulatedMachine:
         cpufreq = Cpufreq(chip, files, clock_khz=lambda column: round(engine.state.clock_ghz[0, column] * 1e6))
         engine = Engine(chip, cpufreq.columns, cpufreq.controls, gain=lambda: self._disturbance.meter)
         self._engine = engine
+        self._program = program
+        self.inbox = SimulatedInbox(engine, program.rounds)
         if chip.driver is not None:
             add_cpufreq_figures(files, engine, cpufreq.policies)
             add_thermal(files, engine)
@@ -173,7 +190,7 @@ class SimulatedMachine:
             files=files,
             clock=VirtualClock(engine),
             counters=SimulatedCounters(engine),
-            runner=SimulatedRunner(engine, program, self._begin_run),
+            runner=SimulatedRunner(engine, program, self._begin_run, self.inbox),
             run_dir=run_dir,
             simulated=True,
         )
@@ -181,6 +198,15 @@ class SimulatedMachine:
     def _begin_run(self) -> Disturbance:
         self._disturbance = self._noise.draw(self._engine.elapsed_s)
         return self._disturbance
+
+    def serve(self) -> None:
+        """From now on the workload runs all the time, again and again, and reports its progress to the inbox."""
+        self._engine.next_job = self._next_job
+
+    def _next_job(self) -> Job:
+        job = Job(self._engine.plant, self._program, 1, self._begin_run().work)
+        self.inbox.begin(job)
+        return job
 
     def true(self, setting: Mapping[str, Value]) -> tuple[float, float]:
         """Noise-free time (s) and energy (J) of one run from rest under a setting, the defaults where it says nothing.

@@ -1,7 +1,7 @@
 """A command as the work to tune for: run it, time it, and bracket it with readings of the energy meter.
 
 pyperf's discipline: a warm-up run that does not count, then whole processes, each one value. Nothing of what the
-command prints is mixed with what we print.
+command prints is mixed with what we print. What counts as its time is its wall time, or what a gauge makes of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from textwrap import shorten
 
 from hwtune.domain.errors import UsageError, WorkloadError
@@ -17,13 +18,16 @@ from hwtune.domain.interval import Interval, own_cpu_between_s
 from hwtune.domain.sample import Sample
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
+from hwtune.host.output import KeptOutput
 from hwtune.host.runner import Completed, Runner
 from hwtune.workload.energy import Rest, energy_of_run
 from hwtune.workload.features import features_of
+from hwtune.workload.gauge import LOOK_S, WALL_TIME, Found, Gauge, by_measure
+from hwtune.workload.pace import Limit, Pace
+from hwtune.workload.pattern import last_words
 
 # A frequency or governor takes effect within milliseconds, its trace in averaging meters lasts about this long.
 _SETTLE_S = 0.1
-_STDERR_LINES = 5
 # No knob makes work five times faster; having nothing left to do does.
 _SUSPICIOUS_SHARE = 0.2
 
@@ -42,6 +46,7 @@ class CommandWorkload:
             shell, as in hyperfine, because preparing is mostly `rm -f *.o` and `sync; echo 3 > …`.
         cwd: directory of both, or None for ours.
         user: user of both, or None for ours.
+        gauge: what else is found out about each run; whoever made it closes it.
 
     Raises:
         UsageError: for an empty command.
@@ -61,6 +66,7 @@ class CommandWorkload:
         prepare: str | None = None,
         cwd: str | None = None,
         user: str | None = None,
+        gauge: Gauge = WALL_TIME,
     ) -> None:
         if not command:
             raise UsageError("no command to run", hint="give one after --")
@@ -69,11 +75,13 @@ class CommandWorkload:
         self._sample = sample
         self._sample_energy = sample_energy
         self._rest = Rest(clock, sample_energy)
-        self._period_s = period_s
+        self._period_s = period_s if gauge is WALL_TIME else min(period_s, LOOK_S)
         self._command = tuple(command)
         self._prepare = prepare
         self._cwd = cwd
         self._user = user
+        self._gauge = gauge
+        self._unhurried: list[tuple[float, Pace]] = []
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._shortest_s = float("inf")
@@ -82,11 +90,12 @@ class CommandWorkload:
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the runs so far, in words for people."""
         if self._first_s is None or self._shortest_s >= _SUSPICIOUS_SHARE * self._first_s:
-            return ()
+            return self._gauge.warnings
         advice = "give --prepare" if self._prepare is None else "does --prepare undo everything?"
         return (
             f"the first run took {self._first_s:.3g} s, a later one {self._shortest_s:.3g} s: "
             f"did that one have nothing left to do? {advice}",
+            *self._gauge.warnings,
         )
 
     def warm_up(self) -> Run:
@@ -96,64 +105,121 @@ class CommandWorkload:
             WorkloadError: when the command or its preparation fails.
             UsageError: when it cannot be started.
         """
-        return self._run()
+        run, _ = self._run()
+        return run
 
     def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
         """Runs under the setting that is applied now, after a moment in which it takes effect.
 
-        One that has lasted `give_up_s` is stopped, with every process of its group, and is the last.
+        One that has lasted `give_up_s` is stopped, with every process of its group, and is the last; by another measure
+        than its wall time, one that surely will be worse than that, as far as it tells of its progress.
 
         Raises:
-            WorkloadError: when the command or its preparation fails.
+            WorkloadError: when the command or its preparation fails, or does not say what is measured.
             UsageError: when it cannot be started.
         """
         self._clock.sleep(_SETTLE_S)
         runs: list[Run] = []
         while len(runs) < repeats and not (runs and runs[-1].censored):
-            runs.append(self._run(give_up_s))
+            run, pace = self._run(give_up_s)
+            runs.append(run)
+            if give_up_s is None and pace.known:
+                self._unhurried.append((run.time_s, pace))
         return tuple(runs)
 
-    def _run(self, give_up_s: float | None = None) -> Run:
+    def _run(self, give_up_s: float | None = None) -> tuple[Run, Pace]:
+        """A run, and how it got on."""
         if self._prepare is not None:
             _expect_success(
                 self._start(("sh", "-c", self._prepare), lambda: None), f"--prepare {_short(self._prepare)}"
             )
         quiet = self._rest.before(self._last_s)
         before = self._sample()
-        readings = [self._sample_energy()]
-        completed = self._start(self._command, lambda: readings.append(self._sample_energy()), give_up_s)
-        if not completed.given_up:
-            # One that was given up has its last reading from before its end, which we made and may have waited for.
-            readings.append(self._sample_energy())
-            _expect_success(completed, _short(shlex.join(self._command)))
-        after = self._sample()
-        time_s = self._last_s = (completed.end_ns - completed.start_ns) / 1e9
-        quiet_after = [] if completed.given_up else self._rest.after(time_s)
+        with KeptOutput() if self._gauge.hears else nullcontext() as kept:
+            self._gauge.begin()
+            readings = [self._sample_energy()]
+            watch = _Watch(self._gauge, kept, None if give_up_s is None else self._limit(give_up_s))
+
+            def tick() -> bool:
+                readings.append(self._sample_energy())
+                return watch.hopeless()
+
+            completed = self._start(self._command, tick, give_up_s if self._gauge.timed else None, kept)
+            if not completed.given_up:
+                # One given up has its last reading from before its end, which we made and may have waited for.
+                readings.append(self._sample_energy())
+                _expect_success(completed, _short(shlex.join(self._command)))
+            after = self._sample()
+            said = "" if kept is None else kept.text()
+        wall_s = self._last_s = (completed.end_ns - completed.start_ns) / 1e9
+        quiet_after = [] if completed.given_up else self._rest.after(wall_s)
         energy = energy_of_run([*quiet, *readings, *quiet_after], completed.start_ns, completed.end_ns)
-        self._first_s = time_s if self._first_s is None else self._first_s
-        self._shortest_s = min(self._shortest_s, time_s)
-        return Run(
-            time_s=time_s,
+        self._first_s = wall_s if self._first_s is None else self._first_s
+        self._shortest_s = min(self._shortest_s, wall_s)
+        found = Found(time=watch.at_least) if completed.given_up else self._gauge.end(said, completed.stderr_tail)
+        run = Run(
+            time_s=wall_s,
             energy_j=energy.energy_j,
             cpu_time_s=completed.cpu_time_s,
             features=features_of(Interval.between(before, after)),
             censored=completed.given_up,
             own_cpu_s=own_cpu_between_s(readings[0], readings[-1]),
+            latency_s=found.latency_s,
+        )
+        return by_measure(run, self._gauge.measure, found.time), Pace(self._gauge.progress)
+
+    def _limit(self, give_up: float) -> Limit | None:
+        """What a run is held to by its progress: the typical run that nobody was in a hurry with; None without one."""
+        if self._gauge.timed or not self._unhurried:
+            return None
+        time, pace = sorted(self._unhurried, key=lambda each: each[0])[len(self._unhurried) // 2]
+        return Limit(pace=pace, time=time, worst=give_up)
+
+    def _start(
+        self,
+        command: Sequence[str],
+        tick: Callable[[], object],
+        give_up_s: float | None = None,
+        kept: KeptOutput | None = None,
+    ) -> Completed:
+        return self._runner.run(
+            command,
+            cwd=self._cwd,
+            user=self._user,
+            tick=tick,
+            period_s=self._period_s,
+            give_up_s=give_up_s,
+            output=None if kept is None else kept.file,
+            environment=self._gauge.environment,
         )
 
-    def _start(self, command: Sequence[str], tick: Callable[[], None], give_up_s: float | None = None) -> Completed:
-        return self._runner.run(
-            command, cwd=self._cwd, user=self._user, tick=tick, period_s=self._period_s, give_up_s=give_up_s
-        )
+
+class _Watch:
+    """What is looked at while a run goes on.
+
+    Attributes:
+        at_least: the time per unit of its work that it surely will not be under, once it is hopeless.
+    """
+
+    def __init__(self, gauge: Gauge, kept: KeptOutput | None, limit: Limit | None) -> None:
+        self._gauge, self._kept, self._limit = gauge, kept, limit
+        self.at_least: float | None = None
+
+    def hopeless(self) -> bool:
+        """Whether it surely will be worse than it may be."""
+        if self._kept is not None:
+            self._kept.trim()
+        self._gauge.look()
+        if self._limit is not None and self.at_least is None:
+            self.at_least = self._limit.broken_by(self._gauge.progress)
+        return self.at_least is not None
 
 
 def _expect_success(completed: Completed, what: str) -> None:
     status = completed.exit_status
     if status == 0:
         return
-    lines = completed.stderr_tail.splitlines()[-_STDERR_LINES:]
-    said = "\n".join(["its last words were:", *(f"  {line}" for line in lines)]) if lines else "it wrote no error"
-    raise WorkloadError(f"{what} {_ending(status)}", hint=said)
+    raise WorkloadError(f"{what} {_ending(status)}", hint=last_words(completed.stderr_tail, "it wrote no error"))
 
 
 def _short(command: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
 import pytest
 
@@ -66,9 +67,11 @@ class Machine:
         *,
         cwd: str | None,
         user: str | None,
-        tick: Callable[[], None],
+        tick: Callable[[], object],
         period_s: float,
         give_up_s: float | None = None,
+        output: BinaryIO | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Completed:
         self.started.append((tuple(command), cwd, user))
         duration_ms = (

@@ -89,13 +89,25 @@ class Cpufreq(Finding):
 
 
 class Energy(Finding):
-    """Where energy comes from; `emulated` figures are of no real power."""
+    """Where energy comes from; `emulated` figures are of no real power.
+
+    How fine it is: refreshed every `update_s` (None: not known yet; `learned`: by watching it), each time the mean of
+    `average_s`, in steps of `step` (`step_unit` J of a counter, W of a power); a window of `window_s` is good to 1 %
+    by that, at 5 W. `doubt` says why its figures may be wrong.
+    """
 
     quality: Literal["package", "node", "battery", "none"]
     name: str
     zones: list[str]
     emulated: bool
     period_s: float
+    update_s: float | None
+    average_s: float
+    learned: bool
+    step: float | None
+    step_unit: Literal["J", "W"] | None
+    window_s: float | None
+    doubt: str | None
 
 
 class Counters(Finding):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from hwtune.cli.probe_document import ClusterEntry, Credentials, Finding, KnobEntry, Machine, PolicyEntry, ProbeDocument
+from hwtune.cli.probe_energy import energy_text
 
 _WIDTH = 13  # of the first column
 
@@ -22,6 +23,11 @@ def _lines(document: ProbeDocument) -> Iterator[str]:
     kind = "an EMULATED meter, no real power; " if energy.emulated else ""
     said = f"{energy.name} ({kind}quality: {energy.quality})" if energy.available else "none"
     yield from _finding("energy", said, energy)
+    fine = energy_text(energy)
+    if fine is not None:
+        yield _line("", f"  {fine}")
+    if energy.doubt is not None:
+        yield _line("", f"  DOUBTFUL: {energy.doubt}")
     yield from _finding("counters", ", ".join(document.counters.events) or "none", document.counters)
     yield from _finding("pressure", ", ".join(document.pressure.totals) or "none", document.pressure)
     temps = ", ".join(f"{zone} {temp_c:.1f} °C" for zone, temp_c in document.temperature.temp_c.items())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hwtune.domain.sample import Sample
 from hwtune.host.machine import Host
+from hwtune.host.perf_event import LinuxPerf
+from hwtune.host.perf_system import LinuxCounters
 from hwtune.sensors.cpu import CpuSensor
 from hwtune.sensors.energy import EnergySource, find_energy_source
 from hwtune.sensors.loaded import LoadedClocks
@@ -19,7 +21,8 @@ class Collector:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.energy = find_energy_source(host.files)
+        live = isinstance(host.counters, LinuxCounters)
+        self.energy = find_energy_source(host.files, LinuxPerf() if live else None)
         self._cpu = CpuSensor(host.files)
         self._thermal = ThermalSensor(host.files)
         self._pressure = PressureSensor(host.files)
@@ -51,6 +54,7 @@ class Collector:
                 energy=self.energy.read(t_ns),
                 own_cpu_ns=self._own_ns(),
                 counters=self._host.counters.read(),
+                counter_gaps=self._host.counters.gaps,
                 cpu=self._cpu.times(),
                 pressure=self._pressure.stall_us(),
                 freq_khz=self._cpu.freq_khz(),

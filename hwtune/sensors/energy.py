@@ -11,10 +11,11 @@ from hwtune.domain.energy import longest_gap_s
 from hwtune.domain.errors import Unsupported
 from hwtune.domain.sample import EnergyReading, Resolution
 from hwtune.host.fs import HostFS
+from hwtune.host.perf_event import PerfCalls
 from hwtune.sensors.battery import find_batteries, read_batteries
 from hwtune.sensors.crosscheck import CrossCheck
 from hwtune.sensors.hwmon import find_meters, read_meters
-from hwtune.sensors.power_pmu import OpenCount, PowerPmu
+from hwtune.sensors.power_pmu import PowerPmu
 from hwtune.sensors.powercap import find_zones, read_zones
 from hwtune.sensors.refresh import RefreshWatch
 
@@ -119,17 +120,17 @@ def _period_s(readings: Readings) -> float:
     return max(min(_SLOWEST_S, *(gap / 2 for gap in gaps), *averages, _SLOWEST_S), _FASTEST_S)
 
 
-def find_energy_source(files: HostFS, open_count: OpenCount | None = None) -> EnergySource:
+def find_energy_source(files: HostFS, perf: PerfCalls | None = None) -> EnergySource:
     """The best energy source that can be read with our present rights. Never raises for want of one.
 
     Args:
         files: the machine's.
-        open_count: opens an event of the running machine; None where these files are not the running machine's.
+        perf: the running machine's counters; None where these files are not the running machine's.
     """
     refusals: list[Unsupported] = []
     for find in (_rapl, _meter, _battery):
         try:
-            return find(files, open_count, refusals)
+            return find(files, perf, refusals)
         except Unsupported as refusal:
             refusals.append(refusal)
     return EnergySource("none", "none", lambda: (), why=_why(refusals), hint=_hint(refusals))
@@ -143,9 +144,9 @@ def _hint(refusals: list[Unsupported]) -> str | None:
     return "; or ".join(refusal.hint for refusal in refusals if refusal.hint) or None
 
 
-def _rapl(files: HostFS, open_count: OpenCount | None, refusals: list[Unsupported]) -> EnergySource:
+def _rapl(files: HostFS, perf: PerfCalls | None, refusals: list[Unsupported]) -> EnergySource:
     """By powercap, checked against perf's way to the same counters; by perf where that alone may be read."""
-    pmu = None if open_count is None else PowerPmu.find(files, open_count)
+    pmu = None if perf is None else PowerPmu.find(files, perf)
     try:
         zones = find_zones(files)
     except Unsupported as refusal:
@@ -166,7 +167,7 @@ def _rapl(files: HostFS, open_count: OpenCount | None, refusals: list[Unsupporte
     )
 
 
-def _meter(files: HostFS, open_count: OpenCount | None, refusals: list[Unsupported]) -> EnergySource:
+def _meter(files: HostFS, perf: PerfCalls | None, refusals: list[Unsupported]) -> EnergySource:
     found = find_meters(files)
     zones = " + ".join(meter.zone for meter in found.meters)
     kind = "emulated meter" if found.emulated else "power meter"
@@ -180,7 +181,7 @@ def _meter(files: HostFS, open_count: OpenCount | None, refusals: list[Unsupport
     )
 
 
-def _battery(files: HostFS, open_count: OpenCount | None, refusals: list[Unsupported]) -> EnergySource:
+def _battery(files: HostFS, perf: PerfCalls | None, refusals: list[Unsupported]) -> EnergySource:
     batteries = find_batteries(files)
     return EnergySource(
         f"battery {' + '.join(path.rsplit('/', 1)[1] for path in batteries)}",

@@ -28,22 +28,23 @@ from hwtune.sensors.optional import optional_int, optional_text
 class _Chip:
     """A driver whose meters are known: what they measure, and which of its labels (None: no label is needed).
 
-    `update_s` where it is documented; `step`, in J of a counter and in W of a power, where it is not the file's own µJ.
+    `update_s` where it is documented; the steps of a counter and of a power where they are not the file's own µJ or µW.
     """
 
     names: tuple[str, ...]
     quality: Literal["package", "node"]
     label: str | None = None
     update_s: float | None = None
-    step: float = 1e-6
+    step_j: float = 1e-6
+    step_w: float = 1e-6
 
 
 # In order of preference: energy counters before powers, the package before the whole machine.
 _CHIPS = (
-    _Chip(names=("amd_energy", "zenergy"), quality="package", label=r"Esocket\d+", update_s=0.001, step=2**-16),
+    _Chip(names=("amd_energy", "zenergy"), quality="package", label=r"Esocket\d+", update_s=0.001, step_j=2**-16),
     _Chip(names=("fam15h_power",), quality="package"),
     _Chip(names=("apm_xgene",), quality="package", label="CPU power"),
-    _Chip(names=("power_meter",), quality="node", step=1e-3),  # ACPI 4.0 power meter: the server's own
+    _Chip(names=("power_meter",), quality="node", step_w=1e-3),  # ACPI 4.0 power meter: the server's own
     _Chip(names=("corsairpsu",), quality="node", label="power total"),
 )
 # The rig's meter: power of a modelled chip, behind a real driver.
@@ -152,9 +153,10 @@ def _meters(files: HostFS, path: str, chip: _Chip) -> list[Meter]:
 def _resolution(files: HostFS, attribute: str, chip: _Chip) -> Resolution:
     """What is documented or announced; an average's interval is in ms."""
     interval_ms = optional_int(files, f"{attribute}_interval") if attribute.endswith("_average") else None
+    step = chip.step_j if "/energy" in attribute else chip.step_w
     if interval_ms is None or interval_ms <= 0:
-        return Resolution(update_s=chip.update_s, step=chip.step)
-    return Resolution(update_s=interval_ms / 1e3, average_s=interval_ms / 1e3, step=chip.step)
+        return Resolution(update_s=chip.update_s, step=step)
+    return Resolution(update_s=interval_ms / 1e3, average_s=interval_ms / 1e3, step=step)
 
 
 def read_meters(files: HostFS, meters: tuple[Meter, ...]) -> tuple[EnergyReading, ...]:

@@ -13,29 +13,28 @@ and neither `energy-cores`, `energy-gpu` nor `energy-ram`.
 
 from __future__ import annotations
 
+import errno
+import logging
 import math
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 
 from hwtune.domain.sample import EnergyReading, Resolution
 from hwtune.host.event_source import find_event, parse_cpu_list
 from hwtune.host.fs import HostFS
+from hwtune.host.perf_event import PerfCalls, pack_attr, parse_single
 from hwtune.sensors.optional import optional_int, optional_text
 from hwtune.sensors.powercap import UPDATE_S
 
-OpenCount = Callable[[int, int, int], Callable[[], int | None]]
-"""Opens an event (its type, its config, on a CPU, all processes) and gives what reads its count, None when it cannot.
-
-Raises:
-    OSError: the kernel's refusal.
-"""
-
 _POWER = "/sys/bus/event_source/devices/power"
 _CPU = "/sys/devices/system/cpu"
+_PSYS, _PSYS_EVENT = "psys", "energy-psys"
+_READ_SIZE = 24  # u64: value, time enabled, time running
 _SCALE = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,40})?(?:e[+-]?[0-9]{1,3})?", re.ASCII)
 # The unit of the hardware behind the scale of 2⁻³² J is not told: the coarser of the usual ones.
 _RESOLUTION = Resolution(update_s=UPDATE_S, step=2**-14)
+_log = logging.getLogger(__name__)
 
 
 def parse_scale(text: str) -> float | None:
@@ -48,11 +47,42 @@ def parse_scale(text: str) -> float | None:
     return scale if 0.0 < scale < math.inf else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Zone:
-    name: str
-    count: Callable[[], int | None]
-    scale_uj: float
+    """An open counter; where its CPU has gone, another one is opened on the CPU that stands for the package then."""
+
+    def __init__(self, files: HostFS, perf: PerfCalls, name: str, event: tuple[int, int], scale_uj: float) -> None:
+        self.name = name
+        self._files, self._perf, self._event, self._scale_uj = files, perf, event, scale_uj
+        self._fd = -1
+        self.open()
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            self._perf.close(self._fd)
+
+    def open(self) -> None:
+        """Count from now on.
+
+        Raises:
+            OSError: the kernel's refusal.
+        """
+        cpu = _cpus(self._files, self.name).get(self.name)
+        if cpu is None:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        self._fd = self._perf.open(pack_attr(*self._event, grouped=False), pid=-1, cpu=cpu, group=-1)
+
+    def read_uj(self) -> int | None:
+        """What was used since it was opened, None when it cannot be told."""
+        with suppress(OSError):
+            if self._fd < 0:
+                self.open()
+            found = parse_single(self._perf.read(self._fd, _READ_SIZE))
+            if found is not None:
+                return round(found[2] * self._scale_uj)
+        if self._fd >= 0:
+            self._perf.close(self._fd)
+            self._fd = -1
+        return None
 
 
 class PowerPmu:
@@ -62,25 +92,22 @@ class PowerPmu:
         self._zones = zones
 
     @classmethod
-    def find(cls, files: HostFS, open_count: OpenCount) -> PowerPmu | None:
+    def find(cls, files: HostFS, perf: PerfCalls) -> PowerPmu | None:
         """The packages' counters, else psys's; None where they are not there or we may not open all of them."""
-        for event in ("energy-pkg", "energy-psys"):
+        for event in ("energy-pkg", _PSYS_EVENT):
             found = find_event(files, "power", event)
             scale = parse_scale(optional_text(files, f"{_POWER}/events/{event}.scale") or "")
             unit = optional_text(files, f"{_POWER}/events/{event}.unit")
             if found is None or scale is None or unit != "Joules":
                 continue
-            cpus = _cpus_by_package(files)
-            if event == "energy-psys":
-                cpus = dict.fromkeys(("psys",), next(iter(cpus.values()), 0)) if cpus else {}
+            names = _cpus(files, _PSYS if event == _PSYS_EVENT else "")
             try:
-                zones = [
-                    _Zone(name=name, count=open_count(*found, cpu), scale_uj=scale * 1e6) for name, cpu in cpus.items()
-                ]
-            except OSError:
+                zones = tuple(_Zone(files, perf, name, found, scale * 1e6) for name in names)
+            except OSError as error:
+                _log.debug("perf's power PMU: %s", error)
                 return None
             if zones:
-                return cls(tuple(zones))
+                return cls(zones)
         return None
 
     @property
@@ -91,18 +118,13 @@ class PowerPmu:
     def read(self) -> tuple[EnergyReading, ...]:
         """The counters now; one that does not answer has `energy_uj` None."""
         return tuple(
-            EnergyReading(
-                zone=zone.name,
-                source="perf",
-                energy_uj=None if (count := zone.count()) is None else round(count * zone.scale_uj),
-                resolution=_RESOLUTION,
-            )
+            EnergyReading(zone=zone.name, source="perf", energy_uj=zone.read_uj(), resolution=_RESOLUTION)
             for zone in self._zones
         )
 
 
-def _cpus_by_package(files: HostFS) -> dict[str, int]:
-    """By powercap's name of the zone, the CPU to count it on.
+def _cpus(files: HostFS, zone: str) -> dict[str, int]:
+    """By powercap's name of the zone, the CPU to count it on: of all packages, or of psys for that.
 
     The mask has a CPU for each die. On AMD all dies of a package share the package's counter (and Linux before 6.11
     lists them all the same), so there one counts; elsewhere a die of several has a counter of its own.
@@ -111,6 +133,8 @@ def _cpus_by_package(files: HostFS) -> dict[str, int]:
         mask = parse_cpu_list(optional_text(files, f"{_POWER}/cpumask") or "")
     except ValueError:
         return {}
+    if zone == _PSYS:
+        return {_PSYS: mask[0]} if mask else {}
     shared = re.search(
         r"^vendor_id\s*:\s*(AuthenticAMD|HygonGenuine)", optional_text(files, "/proc/cpuinfo") or "", re.MULTILINE
     )

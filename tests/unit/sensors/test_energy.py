@@ -223,3 +223,64 @@ def test_order_of_preference(tree):
     assert find_energy_source(files).quality == "node"
     tree(TWO_SOCKETS)
     assert find_energy_source(files).quality == "package"
+
+
+@pytest.mark.parametrize(
+    ("limits", "most_w"),
+    [
+        ({"power_limit_uw": ("65000000", "84000000"), "max_power_uw": ("65000000", "0")}, 336.0),
+        ({"power_limit_uw": ("4090000000", "4090000000"), "max_power_uw": ("95000000", "0")}, 2000.0),
+        ({"power_limit_uw": ("15000000",), "max_power_uw": ("28000000",)}, 112.0),
+        ({"power_limit_uw": ("<unknown>",)}, 2000.0),
+        ({}, 2000.0),
+    ],
+    ids=["limits", "no limit set", "what it was built for", "unreadable", "none"],
+)
+@pytest.mark.parametrize("enabled", ["1", "0", None])
+def test_the_most_a_package_draws_is_told_by_its_limits_while_they_are_enforced(tree, limits, most_w, enabled):
+    texts = zone("0", "package-0", "5") | ({} if enabled is None else {f"{RAPL}:0/enabled": enabled})
+    for what, values in limits.items():
+        texts |= {f"{RAPL}:0/constraint_{index}_{what}": value for index, value in enumerate(values)}
+    (reading,) = find_energy_source(tree(texts)).read(0)
+    assert reading.max_power_w == (most_w if enabled == "1" else 2000.0)
+
+
+@pytest.mark.parametrize(("range_uj", "unit_uj"), [("262143328850", 61.035), ("65532610987", 15.258)])
+def test_the_unit_of_a_counter_is_in_its_range(tree, range_uj, unit_uj):
+    texts = zone("0", "package-0", "5") | {f"{RAPL}:0/max_energy_range_uj": range_uj}
+    resolution = find_energy_source(tree(texts)).resolution
+    assert resolution.step * 1e6 == pytest.approx(unit_uj)
+    assert (resolution.update_s, resolution.learned) == (0.001, False)
+
+
+def test_a_small_counter_is_read_often_enough_not_to_wrap_unseen(tree):
+    """16 bits of 61 mJ at 2 kW at most: full after 2 s, less the second by which a reading may be late."""
+    texts = zone("0", "package-0", "5") | {f"{RAPL}:0/max_energy_range_uj": "4000000000"}
+    assert find_energy_source(tree(texts)).period_s == pytest.approx(0.5)
+    texts |= {f"{RAPL}:0/max_energy_range_uj": "1000"}
+    assert find_energy_source(tree(texts)).period_s == 0.1
+
+
+def test_how_often_a_gauge_is_refreshed_is_learned_from_its_readings(tree):
+    source = find_energy_source(tree(battery()))
+    assert source.resolution.update_s is None
+    for second in range(60):
+        tree(battery(power_now=str(4_000_000 + second // 5 * 1000)))
+        (reading,) = source.read(second * 10**9)
+    assert reading.resolution.learned and source.resolution == reading.resolution
+    assert 5.0 <= reading.resolution.update_s <= 7.0
+
+
+def test_what_is_announced_is_not_learned(tree):
+    source = find_energy_source(
+        tree(hwmon(1, "power_meter", "/device", power1_average="5", power1_average_interval="1000"))
+    )
+    assert source.resolution == Resolution(update_s=1.0, average_s=1.0, step=0.001)
+    sockets = hwmon(4, "amd_energy", energy1_label="Esocket0", energy1_input="1")
+    amd = find_energy_source(tree({**sockets, f"{HWMON}/hwmon1/device/name": "none"}))
+    assert amd.resolution == Resolution(update_s=0.001, step=2**-16)
+
+
+def test_no_source_has_no_resolution(tree):
+    source = find_energy_source(tree())
+    assert (source.resolution, source.doubt, source.checked) == (None, None, False)

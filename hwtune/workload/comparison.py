@@ -1,18 +1,18 @@
 """Two arms, A and B, measured in turns until it is decided which is better, or that there is no more to be seen.
 
-A block is four runs, ABBA or BAAB: a machine that drifts steadily drifts alike in both arms. Which of the two comes is
-a coin toss for each block, so that what drift, neighbours and runs that resemble the one before leave in a block's
-contrast falls on either arm alike, whatever it is: blocks may be judged as a sample of independent contrasts, while the
-runs in them may not.
+A block is four runs, ABBA or BAAB: a machine that drifts steadily drifts alike in both arms. Of every two blocks one
+has this order and one the other, and a coin says which comes first: what drift, neighbours and runs that resemble the
+one before leave in a block's contrast falls on either arm alike, and something that comes round every four runs
+cancels. So blocks may be judged as a sample of independent contrasts, while the runs in them may not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from math import copysign, exp, inf, log, log1p, sqrt
+from math import copysign, exp, fsum, inf, log, log1p, sqrt
 from random import Random
-from statistics import fmean, median, stdev
+from statistics import median
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
@@ -24,7 +24,6 @@ from hwtune.workload.verdict import Interval95, Verdict, paired_ratio
 
 ORDERS = (("A", "B", "B", "A"), ("B", "A", "A", "B"))
 _HOPELESS = 0.05  # power that is left, below which it is not worth going on
-_ENDS = (0.025, 0.5, 0.975)
 
 
 class Decided(StrEnum):
@@ -96,7 +95,10 @@ class Comparison:
         """
         if self.blocks < len(self._blocks) or self.blocks == self.max_blocks:
             raise ValueError("no block to begin")
-        self._order = self._random.choice(ORDERS)
+        if self.blocks % 2:
+            self._order = ORDERS[self._order == ORDERS[0]]
+        else:
+            self._order = self._random.choice(ORDERS)
         self._blocks.append([])
         return self._order
 
@@ -116,7 +118,7 @@ class Comparison:
     def noise(self) -> Noise | None:
         """How much the blocks scatter; None with fewer than two."""
         contrasts = self._contrasts(self._value)
-        return Noise(sd_log=stdev(contrasts), degrees=len(contrasts) - 1) if len(contrasts) > 1 else None
+        return Noise(sd_log=_sd(contrasts), degrees=len(contrasts) - 1) if len(contrasts) > 1 else None
 
     def verdict(self) -> Verdict:
         """What is known by now.
@@ -162,14 +164,14 @@ class Comparison:
             low, high = self._ratio(self._value)[1]
             return Decided.BUDGET if low <= 1.0 <= high else Decided.DIFFERENCE
         if blocks > 1:
-            middle, error = fmean(contrasts), stdev(contrasts) / sqrt(blocks)
+            middle, error = _mean(contrasts), _sd(contrasts) / sqrt(blocks)
             if abs(_deviation(middle, error, blocks)) >= self._bounds.at(blocks):
                 return Decided.DIFFERENCE
             if self._margin is not None:
                 room = log1p(self._margin) - abs(middle)
                 if _deviation(room, error, blocks) >= self._within.at(blocks):
                     return Decided.EQUIVALENT
-            if not last and self._hopeless(middle, stdev(contrasts), blocks):
+            if not last and self._hopeless(middle, _sd(contrasts), blocks):
                 return Decided.FUTILE
         return Decided.BUDGET if last else None
 
@@ -191,7 +193,7 @@ class Comparison:
         blocks = len(contrasts)
         if blocks == 1:
             return paired_ratio([(figure(a), figure(b)) for a, b in zip(self.runs("A"), self.runs("B"), strict=True)])
-        middle, error = fmean(contrasts), stdev(contrasts) / sqrt(blocks)
+        middle, error = _mean(contrasts), _sd(contrasts) / sqrt(blocks)
         above, shift, below = (as_t(each, blocks - 1) * error for each in self._reach(contrasts))
         return exp(middle - shift), (exp(middle - above), exp(middle - below))
 
@@ -201,19 +203,18 @@ class Comparison:
         For another figure than the one that decided, the ends move by as much as its contrasts go along with those
         (Whitehead, "Supplementary analysis at the conclusion of a sequential clinical trial", Biometrics 42, 1986).
         """
-        usual = tuple(-NORMAL.inv_cdf(share) for share in _ENDS)
         if self.decided in (Decided.EQUIVALENT, Decided.FUTILE):
             # Ended for another reason than the bound: a repeated interval holds whatever the reason.
-            widest = max(usual[0], self._bounds.at(len(contrasts)))
+            widest = self._bounds.at(len(contrasts))
             return (widest, 0.0, -widest)
         primary = self._contrasts(self._value)
         blocks = len(primary)
-        deviation = _deviation(fmean(primary), stdev(primary) / sqrt(blocks), blocks)
-        ends = after_stop(self._bounds, blocks, deviation, _ENDS)
+        ends = after_stop(self._bounds, blocks, _deviation(_mean(primary), _sd(primary) / sqrt(blocks), blocks))
         along = _correlation(primary, contrasts)
         if along < 0.0:
-            ends = tuple(-end for end in reversed(ends))
-        return tuple(each + abs(along) * (end - each) for each, end in zip(usual, ends, strict=True))
+            ends = (-ends[2], -ends[1], -ends[0])
+        usual = -NORMAL.inv_cdf(self._bounds.spent / 2)
+        return tuple(each + abs(along) * (end - each) for each, end in zip((usual, 0.0, -usual), ends, strict=True))
 
 
 def _deviation(middle: float, error: float, blocks: int) -> float:
@@ -223,11 +224,21 @@ def _deviation(middle: float, error: float, blocks: int) -> float:
     return as_normal(middle / error, blocks - 1)
 
 
+def _mean(values: Sequence[float]) -> float:
+    return fsum(values) / len(values)
+
+
+def _sd(values: Sequence[float]) -> float:
+    mean = _mean(values)
+    return sqrt(fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
 def _correlation(a: Sequence[float], b: Sequence[float]) -> float:
     """Pearson's; 0 where one of them does not vary."""
-    products = sum((x - fmean(a)) * (y - fmean(b)) for x, y in zip(a, b, strict=True))
-    spread = stdev(a) * stdev(b) * (len(a) - 1)
-    return max(-1.0, min(1.0, products / spread)) if spread else 0.0
+    mean_a, mean_b = _mean(a), _mean(b)
+    spread = _sd(a) * _sd(b) * (len(a) - 1)
+    together = fsum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+    return max(-1.0, min(1.0, together / spread)) if spread else 0.0
 
 
 def contrasts(arms: Sequence[str], values: Sequence[float]) -> list[float]:
@@ -243,5 +254,5 @@ def contrasts(arms: Sequence[str], values: Sequence[float]) -> list[float]:
         alike = limited([v - shift if a == "B" else v for a, v in zip(arms, values, strict=True)])
         signed = [v / 2 if a == "B" else -v / 2 for a, v in zip(arms, alike, strict=True)]
         found = [shift + sum(signed[at : at + 4]) for at in range(0, len(signed), 4)]
-        shift = fmean(found)
+        shift = _mean(found)
     return found

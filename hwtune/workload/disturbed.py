@@ -10,7 +10,6 @@ values in place of the measured ones: Huber, Robust Statistics, 1981, chapter 7)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 AROUND = 4  # runs to either side that tell the level at which a run should be
 LIMIT = 3.0  # deviations
@@ -23,9 +22,16 @@ def limited(values: Sequence[float]) -> list[float]:
     The deviation is taken from the upper quartile of the distances, so that it takes a quarter of the runs to be
     disturbed before the limit moves with them; nothing is limited where that quartile is 0 (a coarse meter).
     """
-    levels = [median(values[max(0, at - AROUND) : at + AROUND + 1]) for at in range(len(values))]
+    levels = [_level(values, at) for at in range(len(values))]
     distances = sorted(abs(value - level) for value, level in zip(values, levels, strict=True))
     limit = LIMIT * distances[(3 * len(distances)) // 4] / _UPPER_QUARTILE
     if limit == 0.0:
         return list(values)
     return [min(max(value, level - limit), level + limit) for value, level in zip(values, levels, strict=True)]
+
+
+def _level(values: Sequence[float], at: int) -> float:
+    """The median of the runs around; as many at the ends as in the middle."""
+    first = max(0, min(at - AROUND, len(values) - 2 * AROUND - 1))
+    near = sorted(values[first : first + 2 * AROUND + 1])
+    return (near[len(near) // 2] + near[(len(near) - 1) // 2]) / 2

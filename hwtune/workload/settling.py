@@ -12,8 +12,8 @@ doubled twice for a deviation that is known from few runs only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from math import fsum, log
+from itertools import accumulate, pairwise
+from math import log
 from statistics import median
 
 from hwtune.domain.objective import Objective
@@ -77,14 +77,16 @@ def level_since(values: Sequence[float]) -> int:
         return 0
     sd = _SD_OF_DIFFERENCES * median(abs(b - a) for a, b in pairwise(values))
     penalty = _PENALTY * sd**2 * log(len(values))
+    # Sums from the start on tell the squared deviations of every stretch; about the median, lest they cancel out.
+    middle = median(values)
+    sums = list(accumulate((value - middle for value in values), initial=0.0))
+    squares = list(accumulate(((value - middle) ** 2 for value in values), initial=0.0))
     best, since = [-penalty], [0]
     for end in range(1, len(values) + 1):
-        costs = [best[start] + _squares(values[start:end]) + penalty for start in range(end)]
+        costs = [
+            best[start] + squares[end] - squares[start] - (sums[end] - sums[start]) ** 2 / (end - start) + penalty
+            for start in range(end)
+        ]
         best.append(min(costs))
         since.append(costs.index(best[-1]))
     return since[-1]
-
-
-def _squares(values: Sequence[float]) -> float:
-    mean = fsum(values) / len(values)
-    return fsum((value - mean) ** 2 for value in values)

@@ -29,7 +29,7 @@ class Interval:
         freq_hz: mean frequency by policy, weighted by time where the kernel counts that, else the mean of both ends.
         temp_c: temperature by zone, the higher of both ends.
         idle_ratio: share of the time the CPUs spent in each idle state, 0-1.
-        counter_rate: events per second by perf's name.
+        counter_rate: events per second by perf's name; one of which some was lost meanwhile is left out.
         own_cpu_s: CPU time of hwtune's own processes, None where it is not known.
     """
 
@@ -101,7 +101,11 @@ class Interval:
             freq_hz=_frequencies_hz(a, b),
             temp_c={zone: max(a.temp_mc[zone], b.temp_mc[zone]) / 1e3 for zone in a.temp_mc if zone in b.temp_mc},
             idle_ratio=_idle_ratios(a, b, duration_s),
-            counter_rate={name: count / duration_s for name, count in _growth(a.counters, b.counters).items()},
+            counter_rate={
+                name: count / duration_s
+                for name, count in _growth(a.counters, b.counters).items()
+                if a.counter_gaps.get(name, 0) == b.counter_gaps.get(name, 0)
+            },
             own_cpu_s=own_cpu_between_s(a, b),
         )
 

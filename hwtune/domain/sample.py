@@ -86,6 +86,7 @@ class Sample:
         idle_us: by idle state, time spent in it by CPU.
         temp_mc: temperature in m°C by zone.
         counters: event counts by perf's name.
+        counter_gaps: by event, how often by now some of its count was lost; what a count grew by says nothing then.
         own_cpu_ns: CPU time that hwtune's own processes have used so far, None where the machine is not theirs.
     """
 
@@ -98,4 +99,5 @@ class Sample:
     idle_us: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     temp_mc: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
+    counter_gaps: Mapping[str, int] = field(default_factory=dict)
     own_cpu_ns: int | None = None

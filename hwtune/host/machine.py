@@ -15,8 +15,23 @@ from hwtune.host.runner import Runner
 class CounterSource(Protocol):
     """System-wide event counts."""
 
+    @property
+    def why(self) -> str | None:
+        """What was not counted at the last read, and why; None when everything was."""
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it."""
+
+    @property
+    def gaps(self) -> Mapping[str, int]:
+        """By event, how often by the last read its count was not to be believed, or not taken, on some CPU.
+
+        Where this has grown between two samples, what the event's total grew by says nothing.
+        """
+
     def read(self) -> Mapping[str, int]:
-        """Counts since the source was opened, by perf's event name; empty where there are none."""
+        """Totals since the first read, by perf's event name; empty where there are none. They never go back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

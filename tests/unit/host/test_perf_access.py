@@ -6,7 +6,7 @@ import errno
 import os
 
 import pytest
-from fake_perf import EXCLUDE_KERNEL, FakePerf
+from counting_kernel import EXCLUDE_KERNEL, FakePerf
 
 from hwtune.host.perf_access import explain, explain_denied, read_paranoid
 from hwtune.host.perf_command import CommandCounters

@@ -10,7 +10,7 @@ import sys
 from contextlib import closing
 
 import pytest
-from fake_perf import ENABLE_ON_EXEC, EXCLUDE_KERNEL, INHERIT, FakePerf, no_hardware
+from counting_kernel import ENABLE_ON_EXEC, EXCLUDE_KERNEL, INHERIT, FakePerf, no_hardware
 from test_perf_system import hybrid
 
 from hwtune.domain.errors import UsageError

@@ -7,7 +7,7 @@ import os
 from itertools import pairwise
 
 import pytest
-from fake_perf import HARDWARE, FakePerf, no_hardware
+from counting_kernel import HARDWARE, FakePerf, no_hardware
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,6 +1,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,8 @@ def test_a_zone_that_fails_is_left_out(tree):
 
 
 class Counters:
+    gaps: ClassVar = {"cycles": 2}
+
     def read(self):
         return {"cycles": 5}
 
@@ -184,6 +187,7 @@ def test_a_whole_sample(tree):
     assert sample.cpu.steal_ticks == 8
     assert sample.pressure["cpu_full"] == 7
     assert sample.counters == {"cycles": 5}
+    assert sample.counter_gaps == {"cycles": 2}
     assert sample.temp_mc == {"x86_pkg_temp/thermal_zone0": 61_000}
     assert sample.energy[0].energy_uj == 77
     assert sample.freq_khz and sample.time_in_state and sample.idle_us

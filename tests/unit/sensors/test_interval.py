@@ -124,6 +124,16 @@ def test_ratios_of_cpu_time_stay_between_0_and_1_even_when_the_kernel_goes_back(
     assert 0 <= interval.busy_ratio + interval.steal_ratio <= 1 + 1e-9
 
 
+def test_an_event_of_which_some_was_lost_has_no_rate():
+    """In between its count was extrapolated from too little, or a CPU came; before and after that it is whole."""
+    a = at(0, counters={"cycles": 0, "branches": 0}, counter_gaps={"branches": 1})
+    b = at(1, counters={"cycles": 10, "branches": 20}, counter_gaps={"branches": 1, "cycles": 1})
+    c = at(2, counters={"cycles": 30, "branches": 20}, counter_gaps={"branches": 1, "cycles": 1})
+    assert Interval.between(a, b).counter_rate == {"branches": 20.0}
+    assert Interval.between(b, c).counter_rate == {"branches": 0.0, "cycles": 20.0}
+    assert Interval.over([a, b, c]).counter_rate == {"branches": 10.0}
+
+
 def test_an_interval_shorter_than_a_tick_has_no_busy_ratio():
     assert Interval.between(at(0, cpu=times()), at(0.001, cpu=times())).busy_ratio is None
     assert Interval.between(at(0, cpu=times()), at(1)).busy_ratio is None

@@ -21,7 +21,7 @@ from hwtune.host.clock import Clock
 from hwtune.host.output import KeptOutput
 from hwtune.host.runner import Completed, Runner
 from hwtune.workload.energy import Rest, energy_of_run
-from hwtune.workload.features import features_of
+from hwtune.workload.features import features_of, features_of_command
 from hwtune.workload.gauge import LOOK_S, WALL_TIME, Found, Gauge, by_measure
 from hwtune.workload.pace import Limit, Pace
 from hwtune.workload.pattern import last_words
@@ -161,7 +161,10 @@ class CommandWorkload:
             time_s=wall_s,
             energy_j=energy.energy_j,
             cpu_time_s=completed.cpu_time_s,
-            features=features_of(Interval.between(before, after)),
+            features={
+                **features_of(Interval.between(before, after)),
+                **features_of_command(completed.counters, wall_s),
+            },
             censored=completed.given_up,
             own_cpu_s=own_cpu_between_s(readings[0], readings[-1]),
             latency_s=found.latency_s,

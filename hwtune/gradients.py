@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log
 
-from hwtune.domain.errors import Unsupported
 from hwtune.domain.knob import ChoiceKnob, Knob, KnobSpace, RangeKnob, Setting, Value
 from hwtune.domain.objective import Objective
 from hwtune.domain.slope import Contrast
@@ -78,7 +77,7 @@ def measure(
 
     Raises:
         ForeignEdit: somebody has, and that is to end it.
-        Unsupported: the energy meter did not move during a run, and the objective needs it.
+        Unsupported: the energy meter cannot tell what a run used, and the objective needs it.
     """
     settings = {"A": contrast.first, "B": contrast.second}
     runs: dict[str, list[Run]] = {"A": [], "B": []}
@@ -91,11 +90,8 @@ def measure(
         changed = transaction.look()
         if changed.foreign or changed.lost:
             return None
-        if objective.needs_energy and runs[arm][-1].energy_j is None:
-            raise Unsupported(
-                f"the energy meter did not move in a run of {runs[arm][-1].time_s:.3g} s",
-                hint="check with a longer command (1 s or more), or with --objective time",
-            )
+        if objective.needs_energy:
+            runs[arm][-1].metered_j()
     verdict = judge(runs["A"], runs["B"], objective)
     pairs = [
         (a.energy_j / a.time_s, b.energy_j / b.time_s)

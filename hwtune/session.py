@@ -11,7 +11,7 @@ from statistics import median
 from typing import Protocol
 
 from hwtune.domain.breach import breaches, outcome_of
-from hwtune.domain.errors import ForeignEdit, Unsupported
+from hwtune.domain.errors import ForeignEdit
 from hwtune.domain.knob import Setting
 from hwtune.domain.problem import Problem
 from hwtune.domain.trial import Prediction, Proposal, Reason, Run, Trial, TrialStatus, common_features
@@ -322,14 +322,11 @@ class Session:
         """Runs, with an energy figure wherever the objective needs one.
 
         Raises:
-            Unsupported: the meter did not move during a run.
+            Unsupported: the meter cannot tell what a run used.
         """
         runs = self._work.measure(repeats, give_up_s)
-        if self.problem.objective.needs_energy and any(run.energy_j is None for run in runs):
-            raise Unsupported(
-                f"the energy meter did not move in a run of {min(run.time_s for run in runs):.3g} s",
-                hint="tune for a longer command (1 s or more), or with --objective time",
-            )
+        for run in runs if self.problem.objective.needs_energy else ():
+            run.metered_j()
         return runs
 
     def _known(self) -> list[Trial]:

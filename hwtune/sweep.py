@@ -9,9 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from hwtune.domain.errors import Unsupported
 from hwtune.domain.knob import KnobSpace, Setting
-from hwtune.domain.trial import Run
 from hwtune.knobs.transaction import Transaction
 from hwtune.session import Work
 from hwtune.workload.grid import Grid
@@ -100,7 +98,7 @@ class Sweep:
 
         Raises:
             WorkloadError: the command fails, or a row cannot be written; the rows so far stay.
-            Unsupported: the energy meter did not move during a run.
+            Unsupported: the energy meter cannot tell what a run used.
         """
         missing = self.left()
         if missing:
@@ -116,7 +114,7 @@ class Sweep:
         self._transaction.apply(self._whole.default)
         start_ns = self._now_ns()
         first = self._work.warm_up()
-        _energy_j(first)
+        first.metered_j()
         self._table.begin(tuple(first.features))
         self._watcher.estimated((self._now_ns() - start_ns) / 1e9, runs)
 
@@ -139,20 +137,6 @@ class Sweep:
             self._visit(number, setting, left)
             return
         features = {name: value for name, value in run.features.items() if math.isfinite(value)}
-        row = Row(number=number, setting=effective, time_s=run.time_s, energy_j=_energy_j(run), features=features)
+        row = Row(number=number, setting=effective, time_s=run.time_s, energy_j=run.metered_j(), features=features)
         self._table.append(row)
         self._watcher.measured(row, left)
-
-
-def _energy_j(run: Run) -> float:
-    """The energy of a run.
-
-    Raises:
-        Unsupported: the meter did not move.
-    """
-    if run.energy_j is None:
-        raise Unsupported(
-            f"the energy meter did not move in a run of {run.time_s:.3g} s",
-            hint="sweep a longer command (1 s or more): a row needs its energy",
-        )
-    return run.energy_j

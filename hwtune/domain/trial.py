@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import fmean, median
 
+from hwtune.domain.errors import Unsupported
 from hwtune.domain.knob import Setting
 
 
@@ -87,6 +88,8 @@ class Run:
         unit: unit of `time_s`: `s` of a run, `s/transaction` of a rate (see `measure.energy_unit` for the energy).
         lasted_s: wall time of the whole run, None where `time_s` is just that.
         latency_s: percentiles of the work's own latencies that somebody asked for, by name (`p99`).
+        energy_off: share by which the energy may be off for the meter's resolution alone, None where that is not known.
+        no_energy: why there is none and what to do about it, where the meter cannot tell.
     """
 
     time_s: float
@@ -98,6 +101,22 @@ class Run:
     unit: str = "s"
     lasted_s: float | None = None
     latency_s: Mapping[str, float] = field(default_factory=dict)
+    energy_off: float | None = None
+    no_energy: tuple[str, str] | None = None
+
+    def metered_j(self) -> float:
+        """The energy, where nothing goes without it.
+
+        Raises:
+            Unsupported: there is none.
+        """
+        if self.energy_j is None:
+            why, hint = self.no_energy or (
+                f"the energy meter did not move in a run of {self.wall_s:.3g} s",
+                "make a run last longer (1 s or more), or choose --objective time",
+            )
+            raise Unsupported(why, hint=hint)
+        return self.energy_j
 
     @property
     def wall_s(self) -> float:

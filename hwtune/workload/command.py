@@ -168,6 +168,8 @@ class CommandWorkload:
             censored=completed.given_up,
             own_cpu_s=own_cpu_between_s(readings[0], readings[-1]),
             latency_s=found.latency_s,
+            energy_off=energy.off,
+            no_energy=energy.refusal,
         )
         return by_measure(run, self._gauge.measure, found.time), Pace(self._gauge.progress)
 

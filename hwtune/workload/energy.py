@@ -54,6 +54,16 @@ class RunEnergy:
     why: str | None = None
     hint: str | None = None
 
+    @property
+    def off(self) -> float | None:
+        """The error as a share of the energy."""
+        return None if self.energy_j is None or self.error_j is None else self.error_j / self.energy_j
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """Why there is no energy and what to do about it; None with energy."""
+        return None if self.why is None else (self.why, self.hint or "choose --objective time")
+
 
 class Rest:
     """Waits until the meter shows nothing of what was before, or all of what was.

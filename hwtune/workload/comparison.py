@@ -8,18 +8,17 @@ cancels. So blocks may be judged as a sample of independent contrasts, while the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
-from math import copysign, exp, fsum, inf, log, log1p, sqrt
+from math import exp, inf, log, log1p, sqrt
 from random import Random
-from statistics import median
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
-from hwtune.workload.disturbed import limited
-from hwtune.workload.power import Noise, detectable
+from hwtune.workload.contrast import RUNS, Contrasts, contrasts
+from hwtune.workload.power import ALPHA, Noise, detectable
 from hwtune.workload.sequential import after_stop, spending_bounds
-from hwtune.workload.student import NORMAL, as_normal, as_t
+from hwtune.workload.student import NORMAL, as_t
 from hwtune.workload.verdict import Interval95, Verdict, paired_ratio
 
 ORDERS = (("A", "B", "B", "A"), ("B", "A", "A", "B"))
@@ -43,7 +42,6 @@ class Comparison:
     Args:
         objective: the figure that is compared, run by run.
         max_blocks: when to stop at the latest; two runs of each arm in a block.
-        alpha: share of the comparisons without a difference in which one is found, whenever they stop.
         margin: relative difference below which the arms are as good as equal (0.01 = 1 %); None for no such claim.
         aim: relative difference that is looked for; once it would not be found any more the comparison ends.
         early: whether to stop before `max_blocks`.
@@ -58,7 +56,6 @@ class Comparison:
         objective: Objective,
         *,
         max_blocks: int,
-        alpha: float = 0.05,
         margin: float | None = None,
         aim: float | None = None,
         early: bool = True,
@@ -69,11 +66,12 @@ class Comparison:
         self.objective = objective
         self.max_blocks = max_blocks
         self.decided: Decided | None = None
-        self._bounds = spending_bounds(max_blocks, alpha, early=early)
+        self._bounds = spending_bounds(max_blocks, ALPHA, early=early)
         # Two one-sided tests of alpha each (Schuirmann 1987), repeated as Jennison and Turnbull 1993 do.
-        self._within = spending_bounds(max_blocks, 2 * alpha, early=early)
+        self._within = spending_bounds(max_blocks, 2 * ALPHA, early=early)
         self._margin = margin
         self._aim = aim
+        self._equivalent = False
         self._random = Random(seed)
         self._blocks: list[list[tuple[str, Run]]] = []
         self._order: tuple[str, ...] = ()
@@ -81,7 +79,7 @@ class Comparison:
     @property
     def blocks(self) -> int:
         """Blocks that are complete."""
-        return len(self._blocks) - (len(self._blocks) > 0 and len(self._blocks[-1]) < 4)
+        return len(self._blocks) - (len(self._blocks) > 0 and len(self._blocks[-1]) < RUNS)
 
     def runs(self, arm: str) -> tuple[Run, ...]:
         """The runs of one arm in complete blocks, in order."""
@@ -106,19 +104,22 @@ class Comparison:
         """The next run of the block.
 
         Raises:
-            ValueError: it is not this arm's turn, or the objective needs energy and the run has none.
+            ValueError: it is not this arm's turn, or the run has no (positive) figure of the objective.
         """
-        if not self._blocks or len(self._blocks[-1]) == 4 or self._order[len(self._blocks[-1])] != arm:
+        if not self._blocks or len(self._blocks[-1]) == RUNS or self._order[len(self._blocks[-1])] != arm:
             raise ValueError(f"it is not the turn of {arm}")
-        self.objective.value_of(run.time_s, run.energy_j)
+        if self._value(run) <= 0.0:
+            raise ValueError("a ratio needs positive figures")
         self._blocks[-1].append((arm, run))
-        if len(self._blocks[-1]) == 4:
+        if len(self._blocks[-1]) == RUNS:
             self.decided = self._decide()
 
     def noise(self) -> Noise | None:
         """How much the blocks scatter; None with fewer than two."""
-        contrasts = self._contrasts(self._value)
-        return Noise(sd_log=_sd(contrasts), degrees=len(contrasts) - 1) if len(contrasts) > 1 else None
+        if self.blocks < 2:
+            return None
+        found = self._contrasts(self._value)
+        return Noise(sd_log=found.sd, degrees=found.degrees)
 
     def verdict(self) -> Verdict:
         """What is known by now.
@@ -128,11 +129,13 @@ class Comparison:
         """
         if not self.blocks:
             raise ValueError("nothing is compared yet")
-        objective_ratio, objective_ratio_95 = self._ratio(self._value)
-        time_ratio, time_ratio_95 = self._ratio(lambda run: run.time_s)
-        everywhere = all(run.energy_j is not None for arm in "AB" for run in self.runs(arm))
-        energy_ratio, energy_ratio_95 = self._ratio(lambda run: run.energy_j or 0.0) if everywhere else (None, None)
-        noise = self.noise()
+        primary, noise = self._contrasts(self._value), self.noise()
+        reach = self._reach(primary)
+        objective_ratio, objective_ratio_95 = self._ratio(self._value, primary, reach)
+        time_ratio, time_ratio_95 = self._ratio(lambda run: run.time_s, primary, reach)
+        energy_ratio, energy_ratio_95 = None, None
+        if all(run.energy_j for arm in "AB" for run in self.runs(arm)):
+            energy_ratio, energy_ratio_95 = self._ratio(lambda run: run.energy_j or 0.0, primary, reach)
         different = self.decided is Decided.DIFFERENCE
         return Verdict(
             time_ratio=time_ratio,
@@ -144,7 +147,7 @@ class Comparison:
             significant=different and objective_ratio < 1.0,
             runs=2 * self.blocks,
             different=different,
-            equivalent=self.decided is Decided.EQUIVALENT,
+            equivalent=self._equivalent,
             decided=None if self.decided is None else self.decided.value,
             detectable=None if noise is None else detectable(noise, 2 * self.max_blocks),
         )
@@ -152,107 +155,71 @@ class Comparison:
     def _value(self, run: Run) -> float:
         return self.objective.value_of(run.time_s, run.energy_j)
 
-    def _contrasts(self, figure: Callable[[Run], float]) -> list[float]:
-        """Log ratio B over A of each block, disturbed runs limited."""
+    def _contrasts(self, figure: Callable[[Run], float]) -> Contrasts:
         runs = [each for block in self._blocks[: self.blocks] for each in block]
         return contrasts([arm for arm, _ in runs], [log(figure(run)) for _, run in runs])
 
-    def _decide(self) -> Decided | None:
-        contrasts = self._contrasts(self._value)
-        blocks, last = len(contrasts), len(contrasts) == self.max_blocks
-        if blocks == last == 1:
-            low, high = self._ratio(self._value)[1]
-            return Decided.BUDGET if low <= 1.0 <= high else Decided.DIFFERENCE
-        if blocks > 1:
-            middle, error = _mean(contrasts), _sd(contrasts) / sqrt(blocks)
-            if abs(_deviation(middle, error, blocks)) >= self._bounds.at(blocks):
-                return Decided.DIFFERENCE
-            if self._margin is not None:
-                room = log1p(self._margin) - abs(middle)
-                if _deviation(room, error, blocks) >= self._within.at(blocks):
-                    return Decided.EQUIVALENT
-            if not last and self._hopeless(middle, _sd(contrasts), blocks):
-                return Decided.FUTILE
-        return Decided.BUDGET if last else None
+    def _pairs(self, figure: Callable[[Run], float]) -> list[tuple[float, float]]:
+        return [(figure(a), figure(b)) for a, b in zip(self.runs("A"), self.runs("B"), strict=True)]
 
-    def _hopeless(self, middle: float, sd: float, blocks: int) -> bool:
+    def _decide(self) -> Decided | None:
+        last = self.blocks == self.max_blocks
+        if self.blocks == 1:
+            # The least there is to judge by: the two pairs of a single block.
+            low, high = paired_ratio(self._pairs(self._value))[1]
+            found = Decided.BUDGET if low <= 1.0 <= high else Decided.DIFFERENCE
+            return found if last else None
+        now = self._contrasts(self._value)
+        if self._margin is not None:
+            sides = now.deviation(-log1p(self._margin)), -now.deviation(log1p(self._margin))
+            self._equivalent = min(sides) >= self._within.at(self.blocks)
+        if abs(now.deviation()) >= self._bounds.at(self.blocks):
+            return Decided.DIFFERENCE
+        if self._equivalent:
+            return Decided.EQUIVALENT
+        if last:
+            return Decided.BUDGET
+        return Decided.FUTILE if self._hopeless(now) else None
+
+    def _hopeless(self, now: Contrasts) -> bool:
         """Whether even a true difference of the aim, in the direction seen, would rarely be found in what is left.
 
-        Stochastic curtailment (Lan, Simon and Halperin 1982): it costs the power at most 5 % of what it lacks of 1.
+        Stochastic curtailment (Lan, Simon and Halperin, "Stochastically curtailed tests in long-term clinical trials",
+        Sequential Analysis 1, 1982): what would be missed anyway grows by a twentieth of itself at most.
         """
-        if self._aim is None or self._bounds.at(blocks) == inf:
+        if self._aim is None or self._bounds.at(self.blocks) == inf:
             return False
-        left = self.max_blocks - blocks
-        needed = as_t(self._bounds.deviations[-1], self.max_blocks - 1) * sd * sqrt(self.max_blocks)
-        expected = abs(middle) * blocks + log1p(self._aim) * left
-        return expected - needed < NORMAL.inv_cdf(_HOPELESS) * sd * sqrt(left)
+        left = self.max_blocks - self.blocks
+        needed = as_t(self._bounds.deviations[-1], self.max_blocks - 1) * now.sd * sqrt(self.max_blocks)
+        expected = abs(now.mean) * self.blocks + log1p(self._aim) * left
+        return expected - needed < NORMAL.inv_cdf(_HOPELESS) * now.sd * sqrt(left)
 
-    def _ratio(self, figure: Callable[[Run], float]) -> tuple[float, Interval95]:
-        """Typical ratio B over A of a figure and its interval, by how the comparison has ended."""
-        contrasts = self._contrasts(figure)
-        blocks = len(contrasts)
-        if blocks == 1:
-            return paired_ratio([(figure(a), figure(b)) for a, b in zip(self.runs("A"), self.runs("B"), strict=True)])
-        middle, error = _mean(contrasts), _sd(contrasts) / sqrt(blocks)
-        above, shift, below = (as_t(each, blocks - 1) * error for each in self._reach(contrasts))
-        return exp(middle - shift), (exp(middle - above), exp(middle - below))
+    def _reach(self, primary: Contrasts) -> tuple[float, float, float]:
+        """Normal deviations from the mean to the interval's lower end, its middle and its upper end, downwards."""
+        if self.blocks == 1:
+            return (0.0, 0.0, 0.0)
+        if self.decided in (Decided.EQUIVALENT, Decided.FUTILE):
+            # Ended for another reason than its bound: a repeated interval holds whatever the reason.
+            bound = self._bounds.at(self.blocks)
+            return (bound, 0.0, -bound)
+        return after_stop(self._bounds, self.blocks, primary.deviation())
 
-    def _reach(self, contrasts: Sequence[float]) -> tuple[float, ...]:
-        """How many normal deviations the interval reaches down, its middle lies down, and it reaches up (negative).
+    def _ratio(
+        self, figure: Callable[[Run], float], primary: Contrasts, reach: tuple[float, float, float]
+    ) -> tuple[float, Interval95]:
+        """Typical ratio B over A of a figure and its interval, by how the comparison has ended.
 
         For another figure than the one that decided, the ends move by as much as its contrasts go along with those
         (Whitehead, "Supplementary analysis at the conclusion of a sequential clinical trial", Biometrics 42, 1986).
         """
-        if self.decided in (Decided.EQUIVALENT, Decided.FUTILE):
-            # Ended for another reason than the bound: a repeated interval holds whatever the reason.
-            widest = self._bounds.at(len(contrasts))
-            return (widest, 0.0, -widest)
-        primary = self._contrasts(self._value)
-        blocks = len(primary)
-        ends = after_stop(self._bounds, blocks, _deviation(_mean(primary), _sd(primary) / sqrt(blocks), blocks))
-        along = _correlation(primary, contrasts)
-        if along < 0.0:
-            ends = (-ends[2], -ends[1], -ends[0])
+        if self.blocks == 1:
+            return paired_ratio(self._pairs(figure))
+        found = self._contrasts(figure)
+        along = found.along(primary)
+        ends = reach if along >= 0.0 else (-reach[2], -reach[1], -reach[0])
         usual = -NORMAL.inv_cdf(self._bounds.spent / 2)
-        return tuple(each + abs(along) * (end - each) for each, end in zip((usual, 0.0, -usual), ends, strict=True))
-
-
-def _deviation(middle: float, error: float, blocks: int) -> float:
-    """The normal deviation that is as improbable as a mean so many standard errors from 0."""
-    if error == 0.0:
-        return copysign(inf, middle) if middle else 0.0
-    return as_normal(middle / error, blocks - 1)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return fsum(values) / len(values)
-
-
-def _sd(values: Sequence[float]) -> float:
-    mean = _mean(values)
-    return sqrt(fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
-def _correlation(a: Sequence[float], b: Sequence[float]) -> float:
-    """Pearson's; 0 where one of them does not vary."""
-    mean_a, mean_b = _mean(a), _mean(b)
-    spread = _sd(a) * _sd(b) * (len(a) - 1)
-    together = fsum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
-    return max(-1.0, min(1.0, together / spread)) if spread else 0.0
-
-
-def contrasts(arms: Sequence[str], values: Sequence[float]) -> list[float]:
-    """B less A of each block of four.
-
-    How far a run stands out is told without the difference of the arms, and that difference by what is left when
-    nothing stands out too far: twice in turn.
-    """
-    shift = median(v for a, v in zip(arms, values, strict=True) if a == "B") - median(
-        v for a, v in zip(arms, values, strict=True) if a == "A"
-    )
-    for _ in range(2):
-        alike = limited([v - shift if a == "B" else v for a, v in zip(arms, values, strict=True)])
-        signed = [v / 2 if a == "B" else -v / 2 for a, v in zip(arms, alike, strict=True)]
-        found = [shift + sum(signed[at : at + 4]) for at in range(0, len(signed), 4)]
-        shift = _mean(found)
-    return found
+        below, middle, above = (
+            as_t(each + abs(along) * (end - each), found.degrees) * found.error
+            for each, end in zip((usual, 0.0, -usual), ends, strict=True)
+        )
+        return exp(found.mean - middle), (exp(found.mean - below), exp(found.mean - above))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import erfc, exp, expm1, fsum, inf, log, sqrt
 
 from hwtune.domain.objective import Objective
@@ -21,6 +21,7 @@ from hwtune.workload.sequential import spending_bounds
 from hwtune.workload.student import as_t
 
 POWER = 0.95
+ALPHA = 0.05  # share of comparisons without a difference that find one all the same
 MOST_BLOCKS = 64
 _CELLS = 32  # of the distribution of a deviation
 
@@ -70,24 +71,21 @@ def noise_of_runs(runs: Sequence[Run], objective: Objective) -> Noise | None:
     return Noise(sd_log=sqrt(squares / degrees), degrees=degrees)
 
 
-def detectable(noise: Noise, runs: int, *, power: float = POWER, alpha: float = 0.05) -> float:
+def detectable(noise: Noise, runs: int, *, power: float = POWER) -> float:
     """The relative difference that so many runs of each arm find with this power (0.021 = 2.1 %); inf below four runs.
 
     Args:
         noise: of one block.
         runs: of each arm, two in a block.
         power: share of comparisons that find it.
-        alpha: share of comparisons without a difference that find one all the same.
     """
     blocks = runs // 2
     if blocks < 2:
         return inf
-    return expm1(_needed(blocks, noise.degrees, power, alpha) * noise.sd_log / sqrt(blocks))
+    return expm1(_needed(blocks, noise.degrees, power) * noise.sd_log / sqrt(blocks))
 
 
-def runs_needed(
-    noise: Noise, effect: float, *, power: float = POWER, alpha: float = 0.05, most: int = 2 * MOST_BLOCKS
-) -> int | None:
+def runs_needed(noise: Noise, effect: float, *, power: float = POWER, most: int = 2 * MOST_BLOCKS) -> int | None:
     """Runs of each arm that find this relative difference with this power; None when `most` are not enough.
 
     Raises:
@@ -98,19 +96,17 @@ def runs_needed(
     low, high = 1, most // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (low, middle) if detectable(noise, 2 * middle, power=power, alpha=alpha) <= effect else (middle, high)
-        )
-    return 2 * high if detectable(noise, 2 * high, power=power, alpha=alpha) <= effect else None
+        low, high = (low, middle) if detectable(noise, 2 * middle, power=power) <= effect else (middle, high)
+    return 2 * high if detectable(noise, 2 * high, power=power) <= effect else None
 
 
-@cache
-def _needed(blocks: int, degrees: int, power: float, alpha: float) -> float:
+@lru_cache(maxsize=256)
+def _needed(blocks: int, degrees: int, power: float) -> float:
     """Mean over its pilot's standard error that is found with this power.
 
     Found is what passes the last bound; what passes an earlier one only comes on top.
     """
-    bound = as_t(spending_bounds(blocks, alpha).deviations[-1], blocks - 1)
+    bound = as_t(spending_bounds(blocks, ALPHA).deviations[-1], blocks - 1)
     pilot, own = _deviations(degrees), _deviations(blocks - 1)
     low, high = 0.0, 2.0
 
@@ -129,7 +125,7 @@ def _needed(blocks: int, degrees: int, power: float, alpha: float) -> float:
     return high
 
 
-@cache
+@lru_cache(maxsize=256)
 def _deviations(degrees: int) -> tuple[tuple[float, float], ...]:
     """Estimate over truth of a normal sample's deviation, as cells (value, probability): chi over its degrees."""
     widest = 1.0 + 5.0 / sqrt(2 * degrees)

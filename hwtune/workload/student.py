@@ -7,7 +7,7 @@ from math import atan, copysign, cos, pi, sin, sqrt
 from statistics import NormalDist
 
 NORMAL = NormalDist()
-_FARTHEST = 7.0  # normal deviations; beyond it tails are below what double precision tells from 0
+FARTHEST = 7.0  # normal deviations; beyond it tails are below what double precision tells from 0
 
 
 def t_central(t: float, degrees: int) -> float:
@@ -45,11 +45,11 @@ def t_quantile(central: float, degrees: int) -> float:
 def as_normal(t: float, degrees: int) -> float:
     """The normal deviation that is as improbable as this t; at most 7 either way."""
     central = t_central(abs(t), degrees)
-    deviation = NORMAL.inv_cdf((1 + central) / 2) if central < 1.0 else _FARTHEST
-    return copysign(min(deviation, _FARTHEST), t)
+    deviation = NORMAL.inv_cdf((1 + central) / 2) if central < 1.0 else FARTHEST
+    return copysign(min(deviation, FARTHEST), t)
 
 
 def as_t(deviation: float, degrees: int) -> float:
     """The t that is as improbable as this normal deviation; the inverse of `as_normal`."""
-    bounded = min(abs(deviation), _FARTHEST)
+    bounded = min(abs(deviation), FARTHEST)
     return copysign(t_quantile(2 * NORMAL.cdf(bounded) - 1, degrees), deviation)

@@ -30,6 +30,7 @@ class Machine:
         self.statuses: dict[str, int] = {}
         self.stderr = ""
         self.metered = True
+        self.counters: dict[str, float] = {}
         self._runs_ms = list(runs_ms)
         self._sample_ms, self._energy_ms, self._power_w = sample_ms, energy_ms, power_w
 
@@ -96,6 +97,7 @@ class Machine:
             cpu_time_s=0.5,
             stderr_tail=self.stderr,
             given_up=given_up,
+            counters=self.counters,
         )
 
 
@@ -244,6 +246,14 @@ def test_runs_with_nothing_left_to_do_are_pointed_out():
     work = workload(Machine(runs_ms=(1000, 200)))
     work.measure(2)
     assert work.warnings == ()
+
+
+def test_a_run_has_the_commands_own_events_beside_those_of_the_machine():
+    machine = Machine(runs_ms=(2000,))
+    machine.counters = {"instructions": 4e6, "page-faults": 8.0}
+    (run,) = workload(machine).measure(1)
+    assert run.features["command.page-faults_per_instruction"] == 2e-6
+    assert run.features["ipc"] == pytest.approx(2.0, rel=1e-6)
 
 
 def test_features_without_instructions_are_rates():

@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+from hwtune.cli.metric_options import (
+    Metric,
+    MetricBetter,
+    MetricFile,
+    MetricGrowing,
+    MetricHeartbeat,
+    MetricInstructions,
+    MetricPrometheus,
+    MetricUnit,
+    Query,
+    Window,
+)
 from hwtune.cli.options import (
     Competing,
     Cwd,
@@ -47,6 +59,16 @@ def compare(
     prepare: Prepare = None,
     cwd: Cwd = None,
     user: User = None,
+    metric: Metric = None,
+    metric_file: MetricFile = None,
+    metric_heartbeat: MetricHeartbeat = False,
+    metric_prometheus: MetricPrometheus = None,
+    query: Query = None,
+    metric_instructions: MetricInstructions = False,
+    metric_better: MetricBetter = None,
+    metric_unit: MetricUnit = None,
+    metric_growing: MetricGrowing = False,
+    window: Window = None,
     pyperf_a: Annotated[
         Path | None, typer.Option("--pyperf-a", metavar="FILE", help="Write A's runs as pyperf JSON.")
     ] = None,
@@ -75,10 +97,23 @@ def compare(
     from hwtune.cli.compare_result import print_result, save_pyperf
     from hwtune.cli.compare_settings import check_words, parse_arm, parse_margin
     from hwtune.cli.host import open_host
+    from hwtune.cli.metric import MetricWish
     from hwtune.domain.objective import Objective
 
     words = words or []
-    check_words(words, simulate=simulate, root=root, dry_run=dry_run, noise=noise)
+    measured = MetricWish(
+        expression=metric,
+        file=metric_file,
+        heartbeat=metric_heartbeat,
+        prometheus=metric_prometheus,
+        query=query,
+        instructions=metric_instructions,
+        better=metric_better,
+        unit=metric_unit,
+        growing=metric_growing,
+    )
+    work = Command(words=tuple(words[2:]), prepare=prepare, cwd=cwd, user=user, metric=measured, window=window)
+    check_words(words, work, simulate=simulate, root=root, dry_run=dry_run, noise=noise)
     flags = {"tune.competing": competing}
     with open_host(root=root, dry_run=dry_run, simulate=simulate, workload=workload, seed=seed, flags=flags) as opened:
         if noise:
@@ -89,7 +124,7 @@ def compare(
         wish = Wish(
             a=parse_arm(words[0]),
             b=parse_arm(words[1]),
-            command=Command(words=tuple(words[2:]), prepare=prepare, cwd=cwd, user=user),
+            command=work,
             objective=Objective(objective.value),
             margin=parse_margin(margin),
             max_runs=max_runs,

@@ -25,7 +25,7 @@ from hwtune.sensors.collector import Collector
 from hwtune.sensors.energy import EnergySource
 from hwtune.sensors.noise import NoiseMeter, count_cpus
 from hwtune.sensors.noise_report import NoiseReport, noise_report
-from hwtune.workload.command import CommandWorkload
+from hwtune.session import Work
 from hwtune.workload.verdict import Verdict
 
 
@@ -79,7 +79,7 @@ class Comparing:
     space: KnobSpace | None
     circumstances: Circumstances
     cpus: int
-    work: CommandWorkload
+    work: Work
     restored: bool = True
     interrupted: bool = False
     would_write: dict[str, dict[str, str]] | None = None
@@ -144,7 +144,7 @@ def open_compare(opened: OpenHost, wish: Wish, progress: CompareProgress) -> Ite
             )
         )
         collector.clocks.watching = True
-        work = wish.command.work(opened, collector)
+        work = stack.enter_context(wish.command.working(opened, collector))
         stack.enter_context(progress)
         comparing = Comparing(
             wish=wish,

@@ -18,7 +18,8 @@ class CompareProgress(Bar):
 
     def __enter__(self) -> CompareProgress:
         super().__enter__()
-        self.draw("settling", _SETTLING)
+        self.say("settling under A")
+        self.draw("settling under A", _SETTLING)
         return self
 
     def settling(self, runs: int) -> None:

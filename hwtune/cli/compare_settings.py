@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwtune.cli.command import check_simulated
+from hwtune.cli.command import Command, check_simulated, check_window
 from hwtune.config import parse_ratio
 from hwtune.domain.errors import UsageError
 from hwtune.domain.knob import Setting
@@ -31,8 +31,18 @@ class Arm:
     assignments: tuple[str, ...]
 
 
-def check_words(words: Sequence[str], *, simulate: str | None, root: Path | None, dry_run: bool, noise: bool) -> None:
+def check_words(
+    words: Sequence[str], work: Command, *, simulate: str | None, root: Path | None, dry_run: bool, noise: bool
+) -> None:
     """Refuse what contradicts itself before anything is opened.
+
+    Args:
+        words: all that are no options.
+        work: what is made of those behind the settings.
+        simulate: the imaginary machine, or None.
+        root: a machine that is not running, or None.
+        dry_run: whether nothing is written.
+        noise: whether the machine is only watched.
 
     Raises:
         UsageError: with what to do instead.
@@ -47,8 +57,11 @@ def check_words(words: Sequence[str], *, simulate: str | None, root: Path | None
         return
     if len(words) < 2:
         raise UsageError("two settings are needed", hint=_HOW)
-    check_simulated(words[2:], simulate)
-    if simulate is None and len(words) == 2:
+    check_simulated(work.words, simulate)
+    work.metric.check()
+    if work.window is not None:
+        check_window(work.words, work.window, work.metric)
+    elif simulate is None and not work.words:
         raise UsageError("no command to compare them under", hint=_HOW)
     if root is not None and not dry_run:
         raise UsageError(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hwtune.domain.trial import Run
     from hwtune.workload.verdict import Interval95, Verdict
 
-# What B is when its figure is lower, what it is when that is higher, and the figure.
 _WORDS = {
     Objective.TIME: ("faster", "slower", "time"),
     Objective.ENERGY: ("thriftier", "thirstier", "energy"),
@@ -68,7 +67,7 @@ def conclusion(comparing: Comparing) -> str:
         return "Nothing was measured."
     if verdict is None:
         return "Stopped before both settings had run: nothing is known."
-    lower, higher, figure = _WORDS[wish.objective]
+    lower, higher, figure = _words(comparing)
     is_lower = verdict.objective_ratio < 1.0
     if verdict.different:
         change = f"{abs(verdict.objective_ratio - 1.0):.1%} {'less' if is_lower else 'more'} {figure}"
@@ -80,6 +79,15 @@ def conclusion(comparing: Comparing) -> str:
     if comparing.interrupted:
         return f"Stopped early, not decided: {known}."
     return f"Cannot tell A from B: {known}. {_needed(comparing)}"
+
+
+def _words(comparing: Comparing) -> tuple[str, str, str]:
+    """What B is when its figure is lower, what it is when that is higher, and the figure."""
+    metric, objective = comparing.wish.command.metric, comparing.wish.objective
+    if not metric.given or objective is not Objective.TIME:
+        return _WORDS[objective]
+    _, per, what = metric.measure.time_unit.partition("/")
+    return "better", "worse", f"time per {what}" if per else f"metric in {metric.measure.time_unit}"
 
 
 def _needed(comparing: Comparing) -> str:
@@ -105,9 +113,11 @@ def _title(opened: OpenHost, comparing: Comparing) -> str:
 def _table(opened: OpenHost, comparing: Comparing, verdict: Verdict) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=_title(opened, comparing), title_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("")
+    # A command may have brackets, which are no markup.
+    table = Table(title=Text(_title(opened, comparing)), title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("", no_wrap=True)
     for heading in ("A", "B", "B over A, 95 %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in _setting_rows(comparing):
@@ -117,7 +127,7 @@ def _table(opened: OpenHost, comparing: Comparing, verdict: Verdict) -> Table:
     table.add_row("runs", str(len(a)), str(len(b)), "")
     unit, objective = a[0].unit, comparing.wish.objective
     figures: list[tuple[str, Callable[[Run], float], str, float, Interval95]] = [
-        ("time", lambda run: run.time_s, unit, verdict.time_ratio, verdict.time_ratio_95)
+        ("time" if unit == "s" else "metric", lambda run: run.time_s, unit, verdict.time_ratio, verdict.time_ratio_95)
     ]
     if verdict.energy_ratio is not None and verdict.energy_ratio_95 is not None:
         energy = energy_unit(unit)

@@ -75,5 +75,7 @@ def _benchmark(arm: Arm, common: dict[str, str | int], simulated: bool) -> pyper
 
 def _run(run: Run, metadata: dict[str, str | int]) -> pyperf.Run:
     energy = {} if run.energy_j is None else {"hwtune_energy_j": run.energy_j}
+    # pyperf knows seconds; of a metric of its own a value is the time per unit of work, or the cost in its place.
+    unit = {} if run.unit == "s" else {"hwtune_unit": run.unit}
     # Metadata of this process would describe hwtune, not the command.
-    return pyperf.Run([run.time_s], metadata={**metadata, **energy}, collect_metadata=False)
+    return pyperf.Run([run.time_s], metadata={**metadata, **energy, **unit}, collect_metadata=False)

@@ -104,6 +104,21 @@ def test_people_get_a_table_and_a_verdict(capsys: pytest.CaptureFixture[str]) ->
     assert "Everything is back as it was." in shown.out
 
 
+def test_a_metric_of_the_work_takes_the_place_of_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"simulate": "laptop", "metric": "rounds/s: (.+)", "metric_unit": "round", "max_runs": 4}
+    compare(["max=2.4GHz", "default"], **options)
+    shown = capsys.readouterr().out
+    assert "simulated laptop: mixed [rounds/s: (.+), round/s] (simulated" in shown
+    assert "s/round" in shown and "J/round" in shown and "less time per round" in shown
+
+
+def test_windows_of_a_running_machine_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"window": "20s", "metric_heartbeat": True, "max_runs": 4}
+    found = said(capsys, "default", "max=2.4GHz", **options)
+    assert found["verdict"]["time_ratio"] > 1.1
+    assert found["workload"].startswith("compute, windows of 20s [heartbeat")
+
+
 def test_two_settings_that_read_the_same_are_said_to(capsys: pytest.CaptureFixture[str]) -> None:
     """Without boost, limits above the base frequency are one and the same."""
     compare(["boost=0,max=5GHz", "boost=0,max=5.2GHz"], simulate="laptop", workload="compute", max_runs=4)
@@ -178,6 +193,9 @@ def test_the_noise_alone(capsys: pytest.CaptureFixture[str]) -> None:
         (["default", "default", "make"], {"simulate": None, "root": TREES / "laptop"}, "cannot be measured from here"),
         (["default"], {"noise": True}, "runs nothing"),
         ([], {"noise": True, "dry_run": True}, "watches a running machine"),
+        (["default", "default", "x"], {"simulate": None, "window": "9s"}, "here is a command"),
+        (["default", "default"], {"window": "9s"}, "needs a metric"),
+        (["default", "default"], {"metric_unit": "round"}, "are of a metric"),
     ],
 )
 def test_bad_words_are_refused_with_a_hint(words: list[str], options: dict[str, Any], message: str) -> None:

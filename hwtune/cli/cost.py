@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import ceil
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -20,12 +19,12 @@ _DISTURBING = 0.01
 
 
 class CostEntry(BaseModel):
-    """Time and energy of the whole session, simulated where the machine is; CPU time, which is always real."""
+    """Of the whole session. CPU time is real, and so no figure of a simulated machine."""
 
     time_s: float
     energy_j: float | None
-    own_cpu_s: float
-    planner_cpu_s: float
+    own_cpu_s: float | None
+    planner_cpu_s: float | None
     own_share: float | None
     attributed_energy_j: float | None
 
@@ -50,8 +49,8 @@ def cost_entry(cost: Cost) -> CostEntry:
     return CostEntry(
         time_s=cost.time_s,
         energy_j=cost.energy_j,
-        own_cpu_s=cost.own_cpu_s + cost.helpers_cpu_s,
-        planner_cpu_s=cost.helpers_cpu_s,
+        own_cpu_s=cost.own_cpu_s + cost.helpers_cpu_s if cost.same_machine else None,
+        planner_cpu_s=cost.helpers_cpu_s if cost.same_machine else None,
         own_share=cost.share,
         attributed_energy_j=cost.attributed_j,
     )
@@ -134,8 +133,13 @@ def _payback_text(session: Session, cost: Cost, nature: str) -> str:
 
 def _after_text(payback: Payback) -> str:
     earliest, latest = payback.after_95
-    end = "perhaps never" if latest is None else f"{ceil(latest):,}"
-    return f"{ceil(payback.after):,} ({ceil(earliest):,} … {end})"
+    end = "perhaps never" if latest is None else _count_text(latest)
+    return f"{_count_text(payback.after)} ({_count_text(earliest)} … {end})"
+
+
+def _count_text(work: float) -> str:
+    """To three digits: the interval is wider than that."""
+    return f"{float(f'{max(work, 1.0):.3g}'):,.0f}"
 
 
 def duration_text(time_s: float) -> str:

@@ -80,6 +80,21 @@ def test_the_document_has_its_form(documents: list[Any]) -> None:
             assert low < document["verdict"]["objective_ratio"] < high
 
 
+def test_a_session_costs_more_than_its_runs_and_pays_back_by_its_verdict(documents: list[Any]) -> None:
+    for document in documents:
+        cost, payback, verdict = document["cost"], document["payback"], document["verdict"]
+        for figure in ("time_s", "energy_j"):
+            assert cost[figure] > 3 * sum(entry["measured"][figure] for entry in document["evaluated"])
+        assert cost["own_cpu_s"] is None and cost["attributed_energy_j"] is None  # real seconds, imaginary joules
+        if payback is None:
+            continue
+        each_j = document["evaluated"][0]["measured"]["energy_j"]
+        expected = cost["energy_j"] / (each_j * (1 - verdict["energy_ratio"]))
+        assert payback["energy"]["after"] == pytest.approx(expected, rel=0.2)  # the receipt has measured it anew
+        assert (payback["time"] is None) == (verdict["time_ratio"] >= 1.0)
+    assert any(document["payback"] for document in documents)
+
+
 def test_predictions_hold_about_as_often_as_they_say(documents: list[Any]) -> None:
     """90 % intervals over some 230 measurements: far from never and far from always being missed."""
     held = [

@@ -20,7 +20,7 @@ from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
 from hwtune.host.output import KeptOutput
 from hwtune.host.runner import Completed, Runner
-from hwtune.workload.energy import Rest, energy_of_run
+from hwtune.workload.energy import Rest, coarse, energy_of_run
 from hwtune.workload.features import features_of, features_of_command
 from hwtune.workload.gauge import LOOK_S, WALL_TIME, Found, Gauge, by_measure
 from hwtune.workload.pace import Limit, Pace
@@ -84,18 +84,20 @@ class CommandWorkload:
         self._unhurried: list[tuple[float, Pace]] = []
         self._first_s: float | None = None
         self._last_s: float | None = None
+        self._off = 0.0
         self._shortest_s = float("inf")
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the runs so far, in words for people."""
+        others = (*self._gauge.warnings, *coarse(self._off, self._shortest_s))
         if self._first_s is None or self._shortest_s >= _SUSPICIOUS_SHARE * self._first_s:
-            return self._gauge.warnings
+            return others
         advice = "give --prepare" if self._prepare is None else "does --prepare undo everything?"
         return (
             f"the first run took {self._first_s:.3g} s, a later one {self._shortest_s:.3g} s: "
             f"did that one have nothing left to do? {advice}",
-            *self._gauge.warnings,
+            *others,
         )
 
     def warm_up(self) -> Run:
@@ -156,6 +158,8 @@ class CommandWorkload:
         energy = energy_of_run([*quiet, *readings, *quiet_after], completed.start_ns, completed.end_ns)
         self._first_s = wall_s if self._first_s is None else self._first_s
         self._shortest_s = min(self._shortest_s, wall_s)
+        if not completed.given_up:
+            self._off = max(self._off, energy.off or 0.0)
         found = Found(time=watch.at_least) if completed.given_up else self._gauge.end(said, completed.stderr_tail)
         run = Run(
             time_s=wall_s,

@@ -113,6 +113,30 @@ class Rest:
         return readings
 
 
+def least_window_s(sample: Sample) -> float | None:
+    """How long a window of a machine that never rests must be, so that its energy is no worse than is refused.
+
+    Its ends are shown too late by up to the meter's lag, at a power that may be any up to that of the window.
+    """
+    late_s = lag_s(sample.energy)
+    return None if late_s is None else late_s / _REFUSED
+
+
+def coarse(off: float, run_s: float) -> tuple[str, ...]:
+    """A warning where energies may be off by more than the precision wanted, for the meter's resolution alone.
+
+    Args:
+        off: the largest share of an energy by which it may be off.
+        run_s: how long a run takes.
+    """
+    if off <= PRECISION:
+        return ()
+    least_s = _rounded_up(run_s * off / PRECISION)
+    return (
+        f"energies of runs this short may each be off by {off:.0%}: with {least_s} s a run it would be {PRECISION:.0%}",
+    )
+
+
 def _late_s(sample: Sample) -> float | None:
     """For how long the meter shows what was before; 0 for a counter, and where there is nothing to wait for."""
     if any(reading.energy_uj is None and reading.power_uw is None for reading in sample.energy):

@@ -1,7 +1,8 @@
 """A machine that runs all the time as the work: windows of it, each measured by what its programs say of their work.
 
 Nothing is started and nothing can be made to begin anew: a window is a stretch of the clock, and without a measure of
-work it would tell nothing but its own length.
+work it would tell nothing but its own length. Where the energy meter is too slow for the length that was asked for,
+windows are longer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from hwtune.domain.interval import Interval, own_cpu_between_s
 from hwtune.domain.sample import Sample
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
-from hwtune.workload.energy import energy_of_run
+from hwtune.workload.energy import Rest, coarse, energy_of_run, least_window_s
 from hwtune.workload.features import features_of
 from hwtune.workload.gauge import LOOK_S, Gauge, by_measure
 
@@ -31,7 +32,7 @@ class WindowWorkload:
         sample: takes a full sample; at both ends of a window.
         sample_energy: takes time and energy only; in between.
         period_s: how often a meter must be read.
-        window_s: length of a window.
+        window_s: length of a window, at least: it is widened until the meter can tell its energy.
         gauge: tells what was done in it; whoever made it closes it.
 
     Raises:
@@ -58,13 +59,20 @@ class WindowWorkload:
         self._clock = clock
         self._sample, self._sample_energy = sample, sample_energy
         self._period_s = min(period_s, LOOK_S, window_s)
-        self._window_s = window_s
+        self._asked_s = self._window_s = window_s
+        self._off = 0.0
         self._gauge = gauge
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the windows so far, in words for people."""
-        return self._gauge.warnings
+        asked, lasts = f"{self._asked_s:.3g} s", f"{self._window_s:.3g} s"
+        widened = f"windows last {lasts} instead of {asked}: the energy meter is too slow for less"
+        return (
+            *self._gauge.warnings,
+            *([widened] if self._window_s > self._asked_s else []),
+            *coarse(self._off, self._window_s),
+        )
 
     def warm_up(self) -> Run:
         """One window that does not count.
@@ -72,6 +80,8 @@ class WindowWorkload:
         Raises:
             WorkloadError: nothing tells of the work.
         """
+        meter = Rest(self._clock, self._sample_energy).before(0.0)[-1]
+        self._window_s = max(self._asked_s, least_window_s(meter) or 0.0)
         return self._window()
 
     def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:
@@ -102,12 +112,16 @@ class WindowWorkload:
         found = self._gauge.end()
         readings.append(self._sample_energy())
         after = self._sample()
+        energy = energy_of_run(readings, start_ns, end_ns)
+        self._off = max(self._off, energy.off or 0.0)
         run = Run(
             time_s=(end_ns - start_ns) / 1e9,
-            energy_j=energy_of_run(readings, start_ns, end_ns).energy_j,
+            energy_j=energy.energy_j,
             features=features_of(Interval.between(before, after)),
             own_cpu_s=own_cpu_between_s(readings[0], readings[-1]),
             latency_s=found.latency_s,
+            energy_off=energy.off,
+            no_energy=energy.refusal,
         )
         return by_measure(run, self._gauge.measure, found.time)
 

@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwtune.domain.energy import PRECISION
+from hwtune.domain.measure import Better, measure_of
 from hwtune.domain.sample import EnergyReading, Resolution, Sample
-from hwtune.workload.energy import Rest, energy_of_run
+from hwtune.workload.energy import Rest, coarse, energy_of_run
+from hwtune.workload.gauge import Gauge
+from hwtune.workload.metric import ServedNumber
+from hwtune.workload.window import WindowWorkload
 
 REST_W = 4.0
 
@@ -222,3 +226,40 @@ def test_a_meter_that_stands_still_measured_nothing():
     meter.power.edges = [(-1e6, 0.0)]
     found, _ = measured(meter, [(1.0, 0.0)], 0.5, after_w=0.0)
     assert found.energy_j is None and "did not move" in found.why
+
+
+def windows_of(meter: Meter, window_s: float) -> WindowWorkload:
+    rate = measure_of("requests", better=Better.HIGHER, unit="request")
+    return WindowWorkload(
+        clock=meter,
+        sample=meter.sample_energy,
+        sample_energy=meter.sample_energy,
+        period_s=0.25,
+        window_s=window_s,
+        gauge=Gauge(measure=rate, source=ServedNumber(lambda: 1.0, now_ns=meter.monotonic_ns)),
+    )
+
+
+def test_a_window_too_short_for_the_meter_is_widened():
+    meter = Meter(1.0, 1.0, phase=0.4)
+    meter.power.run(meter.now_s, [(30.0, 50.0), (500.0, 60.0)])
+    work = windows_of(meter, 2.0)
+    work.warm_up()
+    (run,) = work.measure(1)
+    assert run.wall_s == pytest.approx(20.0, abs=0.3)
+    true_j = meter.power.energy_j(meter.now_s - run.wall_s, meter.now_s)
+    assert run.energy_j / run.time_s == pytest.approx(true_j / run.wall_s, rel=0.02)  # both per request
+    assert any("windows last 20 s instead of 2 s" in warning for warning in work.warnings)
+
+
+def test_a_window_long_enough_is_as_long_as_asked_for():
+    work = windows_of(Counter(0.001), 2.0)
+    work.warm_up()
+    assert work.measure(1)[0].wall_s == pytest.approx(2.0, abs=0.01)
+    assert work.warnings == ()
+
+
+def test_runs_that_are_short_for_the_meter_are_told():
+    assert coarse(0.009, 1.0) == ()
+    (said,) = coarse(0.05, 3.0)
+    assert "5%" in said and "with 20 s a run" in said

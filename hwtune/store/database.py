@@ -33,6 +33,7 @@ def _without_donors(problem: object) -> object:
 _SETTING: TypeAdapter[dict[str, Value]] = TypeAdapter(dict[str, Value])
 _NUMBERS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 _WORDS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+_WHY: TypeAdapter[tuple[str, str]] = TypeAdapter(tuple[str, str])
 _FIGURES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _PROBLEM: TypeAdapter[Problem] = TypeAdapter(Annotated[Problem, BeforeValidator(_without_donors)])
 
@@ -207,6 +208,8 @@ class Store:
                     unit=str(run["unit"]),
                     lasted_s=_number(run["lasted_s"]),
                     latency_s=_NUMBERS.validate_json(run["latency_s"]),
+                    energy_off=_number(run["energy_off"]),
+                    no_energy=None if run["no_energy"] is None else _WHY.validate_json(run["no_energy"]),
                 )
                 for run in runs
             ),
@@ -270,7 +273,7 @@ def _fingerprint(row: sqlite3.Row) -> Fingerprint:
 
 def _column(value: object) -> object:
     """A field of a run as a column takes it."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping | tuple):
         return _json(value)
     return _text(value) if isinstance(value, str) else value
 

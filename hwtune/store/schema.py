@@ -90,6 +90,10 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE run ADD COLUMN lasted_s REAL",
         "ALTER TABLE run ADD COLUMN latency_s TEXT NOT NULL DEFAULT '{}'",  # JSON object of numbers
     ),
+    (
+        "ALTER TABLE run ADD COLUMN energy_off REAL",
+        "ALTER TABLE run ADD COLUMN no_energy TEXT",  # JSON array: why, and what would do
+    ),
 )
 VERSION = len(_MIGRATIONS)
 

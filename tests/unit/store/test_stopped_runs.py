@@ -60,5 +60,5 @@ def test_a_store_of_version_1_is_brought_up_to_date(path, monkeypatch):
         store.record_decision(1, DEFAULT, STOPPED, None)
         assert store.decisions(1)[0].trial == STOPPED
     rows = sqlite3.connect(path)
-    assert rows.execute("PRAGMA user_version").fetchone() == (VERSION,) == (3,)
+    assert rows.execute("PRAGMA user_version").fetchone() == (VERSION,) == (4,)
     rows.close()

@@ -50,7 +50,7 @@ class Outcome:
     def __str__(self) -> str:
         match self.result:
             case "offline":
-                return f"{self.knob} = {self.wanted} not set: its policy is not there"
+                return f"{self.knob} = {self.wanted} waits: its policy is not there (CPUs offline, or driver removed)"
             case "yielded":
                 return f"{self.knob} is left as it is: somebody else has set {self.effective}"
             case "quarantined":

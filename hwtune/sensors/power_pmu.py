@@ -30,6 +30,7 @@ from hwtune.sensors.powercap import UPDATE_S
 _POWER = "/sys/bus/event_source/devices/power"
 _CPU = "/sys/devices/system/cpu"
 _PSYS, _PSYS_EVENT = "psys", "energy-psys"
+_LAST_TYPE = 2**32 - 1  # perf_event_attr.type is a u32
 _READ_SIZE = 24  # u64: value, time enabled, time running
 _SCALE = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,40})?(?:e[+-]?[0-9]{1,3})?", re.ASCII)
 # The unit of the hardware behind the scale of 2⁻³² J is not told: the coarser of the usual ones.
@@ -98,7 +99,7 @@ class PowerPmu:
             found = find_event(files, "power", event)
             scale = parse_scale(optional_text(files, f"{_POWER}/events/{event}.scale") or "")
             unit = optional_text(files, f"{_POWER}/events/{event}.unit")
-            if found is None or scale is None or unit != "Joules":
+            if found is None or found[0] > _LAST_TYPE or scale is None or unit != "Joules":
                 continue
             names = _cpus(files, _PSYS if event == _PSYS_EVENT else "")
             try:

@@ -7,6 +7,7 @@ import fnmatch
 from collections.abc import Mapping
 from contextlib import suppress
 
+from fake_perf import FakePerf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from hwtune.host.runner import LinuxRunner
 from hwtune.knobs.policies import clusters, parse_cpus, read_policies
 from hwtune.knobs.space import Layout
 from hwtune.sensors.collector import Collector
+from hwtune.sensors.energy import find_energy_source
 
 CPU = "/sys/devices/system/cpu"
 POLICY = f"{CPU}/cpufreq/policy"
@@ -47,6 +49,7 @@ ATTRIBUTES = (
     "stats/time_in_state",
     "ondemand/up_threshold",
 )
+PMU = "/sys/bus/event_source/devices/power"
 PATHS = (
     *(f"{POLICY}{number}/{name}" for number in (0, 4) for name in ATTRIBUTES),
     *(f"{OLD}/{name}" for name in ATTRIBUTES[:8]),
@@ -55,7 +58,16 @@ PATHS = (
     f"{CPU}/cpufreq/schedutil/rate_limit_us",
     f"{CPU}/intel_pstate/no_turbo",
     *(f"{CPU}/cpu0/cpuidle/state{n}/{name}" for n in (0, 1) for name in ("name", "time")),
-    *(f"/sys/class/powercap/intel-rapl:0/{name}" for name in ("name", "energy_uj", "max_energy_range_uj")),
+    *(f"/sys/class/powercap/intel-rapl:0/{name}" for name in ("name", "energy_uj", "max_energy_range_uj", "enabled")),
+    *(
+        f"/sys/class/powercap/intel-rapl:0/constraint_{n}_{what}_uw"
+        for n in (0, 1)
+        for what in ("power_limit", "max_power")
+    ),
+    *(f"{PMU}/{name}" for name in ("type", "cpumask", "format/event", "events/energy-pkg")),
+    *(f"{PMU}/events/energy-pkg.{name}" for name in ("scale", "unit")),
+    *(f"{CPU}/cpu0/topology/{name}" for name in ("physical_package_id", "die_id")),
+    "/proc/cpuinfo",
     *(f"/sys/class/hwmon/hwmon0/{n}" for n in ("name", "power1_average", "power1_average_interval", "temp1_input")),
     *(f"/sys/class/hwmon/hwmon1/device/{n}" for n in ("name", "energy65_input", "energy65_label")),
     *(f"/sys/class/power_supply/BAT0/{n}" for n in ("type", "status", "power_now", "current_now", "voltage_now")),
@@ -65,6 +77,15 @@ PATHS = (
     *(f"/proc/pressure/{name}" for name in ("cpu", "memory", "io")),
 )
 LIKELY = {
+    "enabled": ("1",),
+    "cpumask": ("0", "0,24"),
+    "format": ("config:0-7",),
+    "energy-pkg": ("event=0x02",),
+    "energy-pkg.scale": ("2.3283064365386962890625e-10",),
+    "energy-pkg.unit": ("Joules",),
+    "event": ("config:0-7",),
+    "physical_package_id": ("0",),
+    "cpuinfo": ("vendor_id\t: AuthenticAMD",),
     "name": ("package-0", "power_meter", "amd_energy", "k10temp", "C1", "psys"),
     "type": ("Battery", "Mains", "x86_pkg_temp", "acpitz"),
     "status": ("Discharging", "Full"),
@@ -140,6 +161,29 @@ def test_sensors(first: Texts, second: Texts) -> None:
     interval = Interval.over(samples)
     assert interval.energy_j is None or interval.energy_j == interval.energy_j
     assert all(0.0 <= share <= 1.0 for share in (*interval.pressure.values(), *interval.idle_ratio.values()))
+
+
+class Counting(FakePerf):
+    """Opens whatever it is asked for."""
+
+    def open(self, attr: bytes, *, pid: int, cpu: int, group: int) -> int:
+        assert len(attr) == 64
+        self.opened += 1
+        self.open_fds[self.opened] = (cpu, 2, 0.0)
+        return self.opened
+
+
+@given(first=machines(), second=machines())
+@settings(max_examples=150, deadline=None)
+def test_perfs_power_pmu(first: Texts, second: Texts) -> None:
+    files, perf = Texts({}), Counting()
+    files._texts = first._texts
+    source = find_energy_source(files, perf)
+    files._texts = second._texts
+    for second_s in (0, 2, 5, 9):
+        assert len(source.read(second_s * 10**9)) == len(source.read(second_s * 10**9 + 5))
+    assert (source.resolution is None) == (source.quality == "none")
+    assert 0.1 <= source.period_s <= 1.0
 
 
 @given(machines())

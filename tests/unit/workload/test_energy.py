@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwtune.domain.energy import PRECISION
+from hwtune.domain.errors import Unsupported
 from hwtune.domain.measure import Better, measure_of
 from hwtune.domain.sample import EnergyReading, Resolution, Sample
+from hwtune.host.runner import Completed
+from hwtune.sensors.refresh import RefreshWatch
+from hwtune.workload.command import CommandWorkload
 from hwtune.workload.energy import Rest, coarse, energy_of_run
 from hwtune.workload.gauge import Gauge
 from hwtune.workload.metric import ServedNumber
@@ -263,3 +267,114 @@ def test_runs_that_are_short_for_the_meter_are_told():
     assert coarse(0.009, 1.0) == ()
     (said,) = coarse(0.05, 3.0)
     assert "5%" in said and "with 20 s a run" in said
+
+
+class BusyRunner:
+    """A command that draws power on the meter's machine for so long; nothing before and after."""
+
+    def __init__(self, meter: Meter, steps: Sequence[tuple[float, float]]) -> None:
+        self.meter, self.steps, self.true_j = meter, steps, 0.0
+
+    def run(self, command, *, tick, period_s, give_up_s=None, **_) -> Completed:
+        meter, start_s = self.meter, self.meter.now_s
+        end_s = meter.power.run(start_s, self.steps)
+        given_up = give_up_s is not None and end_s - start_s > give_up_s
+        if given_up:
+            end_s = start_s + give_up_s
+        while meter.now_s + period_s < end_s:
+            meter.now_s += period_s
+            tick()
+        meter.now_s = end_s
+        self.true_j = meter.power.energy_j(start_s, end_s)
+        if given_up:
+            tick()
+        return Completed(
+            exit_status=0,
+            start_ns=round(start_s * 1e9),
+            end_ns=round(end_s * 1e9),
+            cpu_time_s=1.0,
+            stderr_tail="",
+            given_up=given_up,
+        )
+
+
+def command_on(meter: Meter, steps: Sequence[tuple[float, float]]) -> tuple[CommandWorkload, BusyRunner]:
+    runner = BusyRunner(meter, steps)
+    work = CommandWorkload(
+        runner=runner,
+        clock=meter,
+        sample=meter.sample_energy,
+        sample_energy=meter.sample_energy,
+        period_s=0.25,
+        command=("make",),
+    )
+    return work, runner
+
+
+def test_a_command_by_a_meter_that_averages_over_a_second():
+    work, runner = command_on(Meter(1.0, 1.0, phase=0.7), [(8.0, 60.0), (4.0, 35.0)])
+    for run in (work.warm_up(), *work.measure(3)):
+        assert run.energy_j == pytest.approx(runner.true_j, rel=0.02)
+        assert 0.0 < run.energy_off < 0.03 and run.no_energy is None
+        assert run.time_s == pytest.approx(12.0)
+    (warning,) = work.warnings
+    assert "each be off by" in warning
+
+
+def test_a_command_that_was_given_up_by_such_a_meter():
+    work, runner = command_on(Meter(0.5, 0.5, phase=0.2), [(100.0, 60.0)])
+    (run,) = work.measure(1, give_up_s=10.0)
+    assert run.censored
+    assert run.energy_j == pytest.approx(runner.true_j, rel=0.02)
+
+
+def test_a_command_too_short_for_the_meter_says_what_would_do():
+    work, _ = command_on(Meter(1.0, 1.0), [(0.5, 60.0)])
+    run = work.warm_up()
+    with pytest.raises(Unsupported, match="too short for the energy meter") as caught:
+        run.metered_j()
+    assert "or more" in caught.value.hint
+
+
+class SilentMeter(Meter):
+    """Does not announce its refresh, and the last digit of what it shows never rests: a battery's gauge."""
+
+    def __init__(self) -> None:
+        super().__init__(4.0, 4.0)
+        self.watch = RefreshWatch()
+
+    def sample_energy(self) -> Sample:
+        uw = round(self.shown_w() * 1e6) + int(self.now_s // 4.0) % 7
+        self.watch.see(self.monotonic_ns(), uw)
+        fine = Resolution(update_s=self.watch.update_s, learned=True)
+        reading = EnergyReading(zone="BAT0", source="power_supply", power_uw=uw, resolution=fine)
+        return Sample(t_ns=self.monotonic_ns(), energy=(reading,))
+
+
+def test_how_often_a_gauge_is_refreshed_is_waited_for_once():
+    """The first run waits until enough changes were seen; later ones rest for as long as was learned."""
+    meter = SilentMeter()
+    work, runner = command_on(meter, [(300.0, 20.0)])
+    began_s = meter.now_s
+    runs = [work.warm_up()]
+    learned_s = meter.now_s - began_s - 300.0
+    began_s = meter.now_s
+    runs += work.measure(1)
+    rested_s = meter.now_s - began_s - 300.0
+    assert 16.0 < learned_s < 60.0
+    assert rested_s < 20.0
+    for run in runs:
+        assert run.energy_j == pytest.approx(runner.true_j, rel=0.02)
+
+
+def test_a_gauge_that_never_changes_is_not_waited_for_for_ever():
+    class Stuck(SilentMeter):
+        def shown_w(self) -> float:
+            return 7.0 - int(self.now_s // 4.0) % 7 / 1e6
+
+    meter = Stuck()
+    work, _ = command_on(meter, [(30.0, 20.0)])
+    began_s = meter.now_s
+    run = work.warm_up()
+    assert run.energy_j is None and "could not be learned" in run.no_energy[0]
+    assert meter.now_s - began_s < 200.0

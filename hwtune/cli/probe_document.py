@@ -110,10 +110,18 @@ class Energy(Finding):
     doubt: str | None
 
 
-class Counters(Finding):
-    """Events that can be counted system-wide, by perf's names."""
+class CommandEvents(Finding):
+    """Events that can be counted of a command alone; `user_only` where the kernel's part is not ours to see."""
 
     events: list[str]
+    user_only: bool
+
+
+class Counters(Finding):
+    """Events that can be counted system-wide, by perf's names; `command` is None on a machine that is not running."""
+
+    events: list[str]
+    command: CommandEvents | None = None
 
 
 class Pressure(Finding):

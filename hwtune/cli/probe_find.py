@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from hwtune.cli.host import OpenHost
+from hwtune.cli.probe_counters import counting_permissions, find_counters
 from hwtune.cli.probe_cpufreq import find_cpufreq
 from hwtune.cli.probe_document import (
     Competitor,
-    Counters,
     Credentials,
     Idle,
     Machine,
@@ -24,7 +24,6 @@ from hwtune.domain.sample import Sample
 from hwtune.host.bus import system_bus
 from hwtune.host.denial import refused, why_denied
 from hwtune.host.fs import HostFS
-from hwtune.host.perf_system import LinuxCounters, NoCounters
 from hwtune.host.rights import CAPABILITIES, read_rights
 from hwtune.knobs.attributes import BOOST, EPP, GLOBAL_BOOST, GOVERNOR, MAX, NO_TURBO
 from hwtune.knobs.cpufreq import CpufreqBackend
@@ -33,8 +32,6 @@ from hwtune.sensors.collector import Collector
 from hwtune.sensors.competitors import CompetingTuner, competing_tuners
 from hwtune.sensors.energy import EnergySource
 from hwtune.sensors.optional import optional_text
-
-_PARANOID = "/proc/sys/kernel/perf_event_paranoid"
 
 
 def probe_machine(opened: OpenHost) -> ProbeDocument:
@@ -48,16 +45,18 @@ def probe_machine(opened: OpenHost) -> ProbeDocument:
     bus = system_bus() if opened.live else None
     rivals = None if bus is None else competing_tuners(host.files, bus)
     names = [knob.name for knob in (*cpufreq.knobs, *cpufreq.off_by_default)]
+    energy = find_energy(collector, host.clock, sample, machine, _no_energy(collector.energy, machine))
+    counters = find_counters(opened)
     return ProbeDocument(
         machine=machine,
         cpufreq=cpufreq,
-        energy=find_energy(collector, host.clock, sample, machine, _no_energy(collector.energy, machine)),
-        counters=_counters(opened, sample),
+        energy=energy,
+        counters=counters,
         pressure=_pressure(sample, machine),
         temperature=_temperature(sample, machine),
         idle=_idle(sample, machine),
         credentials=_credentials(host.files) if opened.live else None,
-        permissions=_permissions(opened, backend.policies),
+        permissions=[*_permissions(opened, backend.policies), *counting_permissions(opened, counters)],
         competing=None if rivals is None else [_competitor(rival, names) for rival in rivals],
         competing_unseen=None if bus is None else bus.why,
     )
@@ -112,13 +111,6 @@ def _missing(machine: Machine, where: str, *, virtual: str, real: str) -> str:
     if machine.simulated or machine.virtual:
         return virtual
     return real if machine.live else f"add {where} to the capture"
-
-
-def _counters(opened: OpenHost, sample: Sample) -> Counters:
-    source = opened.host.counters
-    why = source.why if isinstance(source, LinuxCounters | NoCounters) else None
-    hint = source.hint if isinstance(source, LinuxCounters | NoCounters) else None
-    return Counters(available=bool(sample.counters), why=why, hint=hint, events=sorted(sample.counters))
 
 
 def _pressure(sample: Sample, machine: Machine) -> Pressure:
@@ -181,22 +173,7 @@ def _permissions(opened: OpenHost, policies: tuple[Policy, ...]) -> list[Permiss
     counter = next(iter(files.glob("/sys/class/powercap/intel-rapl*:*/energy_uj")), None)
     if counter is not None:
         found.append(_may_read(opened, counter))
-    counts = opened.host.counters
-    if isinstance(counts, LinuxCounters):
-        found.append(_may_count(files, counts))
     return found
-
-
-def _may_count(files: HostFS, counts: LinuxCounters) -> Permission:
-    may = bool(counts.read())
-    level = optional_text(files, _PARANOID) or "not there"
-    return Permission(
-        what=f"count events system-wide (kernel.perf_event_paranoid is {level})",
-        path=_PARANOID,
-        available=may,
-        why=None if may else counts.why,
-        hint=None if may else counts.hint,
-    )
 
 
 def _may_write(opened: OpenHost, path: str, attribute: str) -> Permission:

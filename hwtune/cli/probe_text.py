@@ -29,6 +29,9 @@ def _lines(document: ProbeDocument) -> Iterator[str]:
     if energy.doubt is not None:
         yield _line("", f"  DOUBTFUL: {energy.doubt}")
     yield from _finding("counters", ", ".join(document.counters.events) or "none", document.counters)
+    if document.counters.command is not None:
+        own = document.counters.command
+        yield _line("", f"of a command: {', '.join(own.events) or 'none'}")
     yield from _finding("pressure", ", ".join(document.pressure.totals) or "none", document.pressure)
     temps = ", ".join(f"{zone} {temp_c:.1f} °C" for zone, temp_c in document.temperature.temp_c.items())
     yield from _finding("temperature", temps or "none", document.temperature)

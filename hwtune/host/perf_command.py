@@ -66,6 +66,11 @@ class CommandCount:
         self._opened = tuple(opened)
         self.starved: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the events, by perf."""
+        return tuple(dict.fromkeys(opened.event.name for opened in self._opened))
+
     def read(self) -> Mapping[str, float]:
         """Counts until now by perf's name, of all processes together.
 

@@ -8,6 +8,7 @@ from hwtune.cli.bar import Bar
 
 if TYPE_CHECKING:
     from hwtune.compare import Pilot
+    from hwtune.domain.objective import Objective
     from hwtune.workload.comparison import Comparison
 
 _SETTLING = 24  # runs of a pilot at most, for the bar
@@ -41,9 +42,13 @@ class CompareProgress(Bar):
         low, high = verdict.objective_ratio_95
         # Of a single block there is no interval to speak of.
         interval = f" ({low - 1:+.1%} … {high - 1:+.1%})" if comparison.blocks > 1 else ""
-        self.say(
-            f"{verdict.runs:3d} runs of each: {comparison.objective} of B {verdict.objective_ratio - 1:+.1%}{interval}"
-        )
+        change = f"{_figure(comparison.objective)} of B {verdict.objective_ratio - 1:+.1%}{interval}"
+        self.say(f"{verdict.runs:3d} runs of each: {change}")
+
+
+def _figure(objective: Objective) -> str:
+    """As it is written in the field."""
+    return objective.value if objective.value in ("time", "energy") else objective.value.upper()
 
 
 def plan_lines(pilot: Pilot) -> list[str]:

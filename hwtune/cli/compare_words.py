@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from hwtune.domain.trial import Run
     from hwtune.workload.verdict import Interval95, Verdict
 
+_BETTER = ("is better than A", "is worse than A")
 _WORDS = {
-    Objective.TIME: ("faster", "slower", "time"),
-    Objective.ENERGY: ("thriftier", "thirstier", "energy"),
-    Objective.EDP: ("better", "worse", "EDP"),
-    Objective.ED2P: ("better", "worse", "ED2P"),
+    Objective.TIME: ("is faster than A", "is slower than A", "time"),
+    Objective.ENERGY: ("saves energy", "costs energy", "energy"),
+    Objective.EDP: (*_BETTER, "EDP"),
+    Objective.ED2P: (*_BETTER, "ED2P"),
 }
 
 
@@ -72,7 +73,7 @@ def conclusion(comparing: Comparing) -> str:
     if verdict.different:
         change = f"{abs(verdict.objective_ratio - 1.0):.1%} {'less' if is_lower else 'more'} {figure}"
         interval = _interval(verdict.objective_ratio_95)
-        return f"B is {lower if is_lower else higher} than A: {change} (95 %: {interval})."
+        return f"B {lower if is_lower else higher}: {change} (95 %: {interval})."
     if verdict.equivalent:
         return f"A and B are equivalent: their {figure} differs by less than {100 * wish.margin:.3g} %."
     known = f"the {figure} of B is within {_interval(verdict.objective_ratio_95)} of A's (95 %)"
@@ -87,7 +88,7 @@ def _words(comparing: Comparing) -> tuple[str, str, str]:
     if not metric.given or objective is not Objective.TIME:
         return _WORDS[objective]
     _, per, what = metric.measure.time_unit.partition("/")
-    return "better", "worse", f"time per {what}" if per else f"metric in {metric.measure.time_unit}"
+    return *_BETTER, f"time per {what}" if per else f"metric in {metric.measure.time_unit}"
 
 
 def _needed(comparing: Comparing) -> str:

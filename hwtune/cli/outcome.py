@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from hwtune.cli.cost import CostEntry, PaybacksEntry, own_entry
+from hwtune.domain.breach import breaches
 from hwtune.domain.knob import KnobSpace, Setting, Value
-from hwtune.domain.objective import Objective
+from hwtune.domain.measure import Measure, energy_unit, objective_unit
+from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.trial import LogNormal, Prediction, Trial, TrialStatus
 
 if TYPE_CHECKING:
@@ -24,11 +26,21 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 # Two-sided 90 % and 95 % of a normal distribution.
 Z90, Z95 = 1.6448536269514722, 1.959963984540054
-OBJECTIVE_UNITS = {Objective.ENERGY: "J", Objective.EDP: "J·s", Objective.ED2P: "J·s²", Objective.TIME: "s"}
+OBJECTIVE_UNITS = {objective: objective_unit(objective) for objective in Objective}
+
+
+class MeasureEntry(BaseModel):
+    """What the times and energies of the document are: of a run, or by another measure of its work."""
+
+    name: str
+    better: str
+    unit: str
+    time_unit: str
+    energy_unit: str
 
 
 class Figures(BaseModel):
-    """Time and energy of one run."""
+    """Time and energy of one run, or what takes their place by another measure."""
 
     time_s: float
     energy_j: float | None
@@ -79,9 +91,12 @@ class Outcome(BaseModel):
     dry_run: bool
     energy_source: str
     workload: str
+    measure: MeasureEntry
     objective: str
     max_slowdown: float | None
     max_power_w: float | None
+    max_latency_s: dict[str, float] = {}
+    max_pressure: dict[str, float] = {}
     seed: int
     budget: int
     evaluated: list[Evaluated]
@@ -116,6 +131,17 @@ def predicted_figures(prediction: Prediction) -> Predicted:
     )
 
 
+def measure_entry(measure: Measure) -> MeasureEntry:
+    """A measure in its printed form."""
+    return MeasureEntry(
+        name=measure.name,
+        better=measure.better.value,
+        unit=measure.unit,
+        time_unit=measure.time_unit,
+        energy_unit=energy_unit(measure.time_unit),
+    )
+
+
 def verdict_entry(verdict: Verdict) -> VerdictEntry:
     """The verdict in its printed form."""
     return VerdictEntry.model_validate(verdict, from_attributes=True)
@@ -126,10 +152,10 @@ Truth = Callable[[Mapping[str, Value]], tuple[float, float]]
 
 def evaluated_entries(session: Session, truth: Truth | None) -> list[Evaluated]:
     """Every setting in the order of its measurement; `truth` adds a simulated machine's noise-free figures."""
-    return [_evaluated(decision, truth) for decision in session.decisions]
+    return [_evaluated(decision, truth, session.problem.bound) for decision in session.decisions]
 
 
-def _evaluated(decision: Decision, truth: Truth | None) -> Evaluated:
+def _evaluated(decision: Decision, truth: Truth | None, bound: Bound) -> Evaluated:
     trial, prediction = decision.trial, decision.proposal.predicted
     entry = Evaluated(
         setting=dict(trial.setting),
@@ -140,12 +166,17 @@ def _evaluated(decision: Decision, truth: Truth | None) -> Evaluated:
         else Figures(time_s=trial.time_s, energy_j=trial.energy_j),
     )
     true = {} if truth is None else {"true": true_figures(truth, trial.setting)}
-    return entry.model_copy(update=true | censored_entry(trial) | own_entry(trial))
+    return entry.model_copy(update=true | censored_entry(trial) | broken_entry(trial, bound) | own_entry(trial))
 
 
 def censored_entry(trial: Trial) -> dict[str, bool]:
     """What an evaluation says besides when its figures are lower bounds."""
     return {"censored": True} if trial.status is TrialStatus.CENSORED else {}
+
+
+def broken_entry(trial: Trial, bound: Bound) -> dict[str, list[str]]:
+    """What an evaluation says besides when it broke a bound that no model predicts."""
+    return {"broke": list(breaches(bound, trial.runs))} if trial.status is TrialStatus.INFEASIBLE else {}
 
 
 def recommended_entries(session: Session, truth: Truth | None) -> list[dict[str, Any]]:

@@ -38,9 +38,13 @@ class SessionProgress(Bar):
         None in a dry run.
         """
         from hwtune.cli.outcome import setting_text
+        from hwtune.domain.measure import energy_unit
 
         trial = decision.trial
-        figures = f"{trial.time_s:9.3f} s" + ("" if trial.energy_j is None else f"  {trial.energy_j:9.3f} J")
+        unit, form = trial.runs[0].unit, "9.3f" if trial.runs[0].unit == "s" else "9.4g"
+        figures = f"{trial.time_s:{form}} {unit}"
+        if trial.energy_j is not None:
+            figures += f"  {trial.energy_j:{form}} {energy_unit(unit)}"
         if trial.status == "infeasible":
             figures += "  out of bounds"
         if trial.stopped_after_s is not None:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from hwtune.cli.cost import cost_entry, disturbances, paybacks_entry
 from hwtune.cli.host import OpenHost
-from hwtune.cli.outcome import Outcome, evaluated_entries, predicted_figures, recommended_entries, verdict_entry
+from hwtune.cli.outcome import (
+    Outcome,
+    evaluated_entries,
+    measure_entry,
+    predicted_figures,
+    recommended_entries,
+    verdict_entry,
+)
 from hwtune.cli.tuning import Tuning
 from hwtune.workload.results import Arm, write_pyperf
 
@@ -23,9 +30,12 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
         dry_run=opened.dry,
         energy_source=tuning.energy.name,
         workload=tuning.label,
+        measure=measure_entry(tuning.measure),
         objective=session.problem.objective.value,
         max_slowdown=session.problem.bound.max_slowdown,
         max_power_w=session.problem.bound.max_power_w,
+        max_latency_s=dict(session.problem.bound.max_latency_s),
+        max_pressure=dict(session.problem.bound.max_pressure),
         seed=session.problem.seed,
         budget=tuning.budget,
         evaluated=evaluated_entries(session, truth),

@@ -11,8 +11,10 @@ from rich.table import Table
 
 from hwtune.cli.cost import cost_lines, disturbances
 from hwtune.cli.host import OpenHost
-from hwtune.cli.outcome import OBJECTIVE_UNITS, Z95, changes, restored_text, setting_text
+from hwtune.cli.outcome import Z95, changes, restored_text, setting_text
 from hwtune.cli.tuning import Tuning
+from hwtune.domain.breach import breaches
+from hwtune.domain.measure import Better, Measure, energy_unit, objective_unit
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Prediction, Run
 from hwtune.session import Receipt
@@ -60,7 +62,7 @@ def _table(opened: OpenHost, tuning: Tuning, receipt: Receipt) -> Table:
     table.add_column("")
     for heading in ("default", "chosen", "difference (95 % interval)"):
         table.add_column(heading, justify="right")
-    for row in _figures(receipt, tuning.session.problem.objective):
+    for row in _figures(receipt, tuning.session.problem.objective, tuning.measure):
         table.add_row(*row)
     table.add_section()
     for knob, default, chosen in changes(tuning.session.problem.space, tuning.session.chosen):
@@ -68,17 +70,21 @@ def _table(opened: OpenHost, tuning: Tuning, receipt: Receipt) -> Table:
     return table
 
 
-def _figures(receipt: Receipt, objective: Objective) -> list[tuple[str, str, str, str]]:
-    """Time, energy and objective: the medians of both arms, and the paired ratio between them."""
+def _figures(receipt: Receipt, objective: Objective, measure: Measure) -> list[tuple[str, str, str, str]]:
+    """Time or rate, energy and objective: the medians of both arms, and the paired ratio between them."""
     verdict = receipt.verdict
-    rows = [
-        ("time", *_medians(receipt, lambda run: run.time_s, "s"), _ratio(verdict.time_ratio, verdict.time_ratio_95))
-    ]
+    if measure.better is Better.HIGHER:
+        low, high = verdict.time_ratio_95
+        name, ratio = "rate", _ratio(1.0 / verdict.time_ratio, (1.0 / high, 1.0 / low))
+    else:
+        name, ratio = "time" if measure.time_unit == "s" else "cost", _ratio(verdict.time_ratio, verdict.time_ratio_95)
+    rows = [(name, *_medians(receipt, lambda run: measure.value_of(run.time_s), measure.unit), ratio)]
     if verdict.energy_ratio is not None and verdict.energy_ratio_95 is not None:
-        energies = _medians(receipt, lambda run: run.energy_j or 0.0, "J")
+        energies = _medians(receipt, lambda run: run.energy_j or 0.0, energy_unit(measure.time_unit))
         rows.append(("energy", *energies, _ratio(verdict.energy_ratio, verdict.energy_ratio_95)))
     if objective not in {Objective.TIME, Objective.ENERGY}:
-        values = _medians(receipt, lambda run: objective.value_of(run.time_s, run.energy_j), OBJECTIVE_UNITS[objective])
+        unit = objective_unit(objective, measure.time_unit)
+        values = _medians(receipt, lambda run: objective.value_of(run.time_s, run.energy_j), unit)
         rows.append((objective.value.upper(), *values, _ratio(verdict.objective_ratio, verdict.objective_ratio_95)))
     return rows
 
@@ -101,7 +107,8 @@ def _conclusion(opened: OpenHost, tuning: Tuning) -> list[str]:
             f"{session.problem.objective.value} {lower:.1%} lower than at the defaults ({_nature(opened, tuning)})."
         ]
     elif session.receipt is not None and session.receipt.verdict.significant:
-        lines = ["The gain breaks the slowdown bound: defaults kept."]
+        broken = breaches(session.problem.bound, session.receipt.chosen_runs)
+        lines = [f"The gain breaks {', '.join(broken) if broken else 'the slowdown bound'}: defaults kept."]
     elif session.receipt is not None:
         lines = ["No significant gain: defaults kept."]
     elif session.stopped == "interrupted":

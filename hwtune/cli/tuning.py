@@ -14,6 +14,8 @@ from hwtune.cli.problem import check_energy, problem_of
 from hwtune.cli.progress import SessionProgress
 from hwtune.cli.record import open_store
 from hwtune.cli.signals import Terminated, exit_status
+from hwtune.domain.breach import breaches
+from hwtune.domain.measure import Measure
 from hwtune.domain.trial import TrialStatus
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.effective import LimitCheck
@@ -49,6 +51,7 @@ class Tuning:
         keep: whether a proven setting stays.
         before: path → text of every attribute at the start.
         work: what is measured.
+        measure: by what.
         kept: whether the setting stayed.
         restored: whether every attribute reads as at the start, once everything is closed.
         would_write: in a dry run, path → text of what would have changed.
@@ -63,6 +66,7 @@ class Tuning:
     keep: bool
     before: Mapping[str, str]
     work: Work
+    measure: Measure
     kept: bool = False
     restored: bool = False
     would_write: dict[str, str] | None = None
@@ -74,8 +78,11 @@ class Tuning:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is odd about the runs, in words for people."""
-        return self.work.warnings
+        """What is odd about the runs, in words for people, and which bounds the default itself breaks."""
+        session = self.session
+        first = session.decisions[0].trial.runs if session.decisions else ()
+        broken = breaches(session.problem.bound, first)
+        return (*self.work.warnings, *(f"the defaults themselves break a bound: {what}" for what in broken))
 
     def run(self) -> int:
         """Explore and verify; 0, or the exit status of the signal that ended it early."""
@@ -180,6 +187,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             backend=backend,
             before=backend.snapshot(),
             work=work,
+            measure=wish.command.metric.measure,
             collector=collector,
             label=label,
             budget=budget.evaluations,

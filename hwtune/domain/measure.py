@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hwtune.domain.errors import UsageError
+from hwtune.domain.objective import Objective
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 
@@ -40,6 +41,22 @@ def energy_unit(time_unit: str) -> str:
     """
     seconds, per, what = time_unit.partition("/")
     return f"J{per}{what}" if seconds == "s" else f"W·{time_unit}"
+
+
+def objective_unit(objective: Objective, time_unit: str = "s") -> str:
+    """The unit of an objective where this is the unit of time.
+
+    >>> objective_unit(Objective.EDP), objective_unit(Objective.EDP, "s/request")
+    ('J·s', 'J·s/request²')
+    """
+    if objective is Objective.TIME:
+        return time_unit
+    power = {1.0: "", 2.0: "²", 3.0: "³"}
+    seconds, per, what = time_unit.partition("/")
+    if seconds != "s":
+        return f"W·{time_unit}{power[objective.time_exponent]}"
+    delay = {1.0: "", 2.0: "·s", 3.0: "·s²"}[objective.time_exponent]
+    return f"J{delay}{per}{what}{power[objective.time_exponent] if what else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

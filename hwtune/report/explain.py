@@ -134,13 +134,13 @@ def _figures(stored: Stored, decision: DecisionRecord) -> list[Figure]:
     whole = trial is None or trial.stopped_after_s is None
     figures = [
         _figure(
-            ("time", "s", stored.time_quality),
+            ("time", stored.time_unit, stored.time_quality),
             None if predicted is None else predicted.time_s,
             None if trial is None else trial.time_s,
             whole,
         ),
         _figure(
-            ("energy", "J", stored.energy_quality),
+            ("energy", stored.energy_unit, stored.energy_quality),
             None if predicted is None else predicted.energy_j,
             None if trial is None else trial.energy_j,
             whole,

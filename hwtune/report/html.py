@@ -126,10 +126,11 @@ def _plots(view: View) -> str:
         max_slowdown=view.max_slowdown,
         time_quality=view.time_quality,
         energy_quality=view.energy_quality,
+        units=(view.time_unit, view.energy_unit),
     )
     guesses = (
-        predicted(view.dots, quantity="time", unit="s", quality=view.time_quality),
-        predicted(view.dots, quantity="energy", unit="J", quality=view.energy_quality),
+        predicted(view.dots, quantity="time", unit=view.time_unit, quality=view.time_quality),
+        predicted(view.dots, quantity="energy", unit=view.energy_unit, quality=view.energy_quality),
     )
     drawn = [guess for guess in guesses if guess]
     return (
@@ -165,8 +166,9 @@ def _settings(view: View) -> str:
     """Every evaluated setting."""
     with_energy = any(dot.energy_j is not None for dot in view.dots)
     own_objective = with_energy and not view.objective.startswith(("energy", "time"))
-    heads = [("#", "", "n"), ("reason", "", ""), ("what it changes", "", ""), ("time (s)", view.time_quality, "n")]
-    heads += [("energy (J)", view.energy_quality, "n")] if with_energy else []
+    heads = [("#", "", "n"), ("reason", "", ""), ("what it changes", "", "")]
+    heads += [(f"time ({view.time_unit})", view.time_quality, "n")]
+    heads += [(f"energy ({view.energy_unit})", view.energy_quality, "n")] if with_energy else []
     heads += [(view.objective, view.objective_quality, "n")] if own_objective else []
     head = [
         f'<th scope="col" class="{kind}">{escape(words)}{"<br>" + _tag(quality) if quality else ""}</th>'

@@ -24,6 +24,7 @@ def picture(view: View) -> str:
         max_slowdown=view.max_slowdown,
         time_quality=view.time_quality,
         energy_quality=view.energy_quality,
+        units=(view.time_unit, view.energy_unit),
     )
     if order is None or pareto is None:
         raise UsageError("this session has no time-energy front to draw", hint="take one with energy figures")

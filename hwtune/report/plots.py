@@ -194,7 +194,13 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def front(
-    dots: Sequence[Dot], *, max_slowdown: float | None, time_quality: str, energy_quality: str, name: str = "front"
+    dots: Sequence[Dot],
+    *,
+    max_slowdown: float | None,
+    time_quality: str,
+    energy_quality: str,
+    units: tuple[str, str] = ("s", "J"),
+    name: str = "front",
 ) -> str | None:
     """Time against energy of all tried settings, the Pareto front among them, and the slowdown bound.
 
@@ -203,6 +209,7 @@ def front(
         max_slowdown: largest run time relative to the default, less one, or None for no bound.
         time_quality: what kind of figures the times are.
         energy_quality: what kind of figures the energies are.
+        units: of times and energies.
         name: identifier of the SVG, unique on a page.
 
     Returns:
@@ -223,14 +230,15 @@ def front(
     for time_s, energy_j in best:
         steps += [(x.at(time_s), steps[-1][1])] if steps else []
         steps.append((x.at(time_s), y.at(energy_j)))
-    labels = f"time of a run (s), {time_quality}", f"energy of a run (J), {energy_quality}"
+    of = " of a run" if units[0] == "s" else ""
+    labels = f"time{of} ({units[0]}), {time_quality}", f"energy{of} ({units[1]}), {energy_quality}"
     parts = [frame(x, y, *labels), line(steps, "front")]
     if bound_s is not None and max_slowdown is not None:
         parts.append(line(((x.at(bound_s), TOP), (x.at(bound_s), BOTTOM)), "bound"))
         label = f"bound +{max_slowdown * 100:g} %"
         parts.append(text(min(x.at(bound_s), RIGHT - 30), TOP - 5, label, anchor="middle", kind="soft"))
     for dot, time_s, energy_j in sorted(known, key=lambda item: (item[0].chosen, item[0].default)):
-        title = f"{dot.number}, {dot.reason}: {dot.label}; {digits(time_s)} s, {digits(energy_j)} J"
+        title = f"{dot.number}, {dot.reason}: {dot.label}; {digits(time_s)} {units[0]}, {digits(energy_j)} {units[1]}"
         parts.append(marker(x.at(time_s), y.at(energy_j), dot.reason, dot.kind, title))
     parts += _names(known, x, y)
     parts.append(legend([(reason, reason) for reason in dict.fromkeys(dot.reason for dot in dots)], 14, 16))

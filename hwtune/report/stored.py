@@ -9,13 +9,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from hwtune.domain.errors import StoreError, UsageError
 from hwtune.domain.knob import Setting
+from hwtune.domain.measure import energy_unit, objective_unit
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Proposal, Trial, TrialStatus
 from hwtune.store.database import Store
 from hwtune.store.records import DecisionRecord, SessionRecord
 from hwtune.workload.verdict import Verdict
 
-_UNITS = {Objective.ENERGY: "J", Objective.EDP: "J·s", Objective.ED2P: "J·s²", Objective.TIME: "s"}
 _FIGURED = (TrialStatus.OK, TrialStatus.INFEASIBLE, TrialStatus.CENSORED)
 _VERDICT: TypeAdapter[Verdict] = TypeAdapter(Verdict)
 
@@ -49,7 +49,17 @@ class Stored:
     @property
     def objective_unit(self) -> str:
         """Unit of the objective."""
-        return _UNITS[self.record.problem.objective]
+        return objective_unit(self.record.problem.objective, self.time_unit)
+
+    @property
+    def time_unit(self) -> str:
+        """Unit of the times: seconds of a run, or what another measure puts in their place."""
+        return next((run.unit for _, trial in self.measured for run in trial.runs), "s")
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the energies."""
+        return energy_unit(self.time_unit)
 
     @property
     def time_quality(self) -> str:

@@ -8,7 +8,7 @@ from math import exp
 
 from hwtune.domain.knob import Setting
 from hwtune.domain.objective import Objective
-from hwtune.domain.trial import LogNormal, Proposal
+from hwtune.domain.trial import LogNormal, Proposal, TrialStatus
 from hwtune.report.plots import Dot, Guess
 from hwtune.report.stored import Medians, Stored
 from hwtune.workload.verdict import Verdict
@@ -63,6 +63,8 @@ class View:
     workload: str
     time_quality: str
     energy_quality: str
+    time_unit: str
+    energy_unit: str
     objective_quality: str
     headline: str
     explanation: str
@@ -93,6 +95,8 @@ def view_of(stored: Stored) -> View:
         workload=record.workload,
         time_quality=stored.time_quality,
         energy_quality=stored.energy_quality,
+        time_unit=stored.time_unit,
+        energy_unit=stored.energy_unit,
         objective_quality=stored.objective_quality,
         headline=headline,
         explanation=explanation,
@@ -230,8 +234,8 @@ def _comparisons(stored: Stored, receipt: tuple[Verdict, Medians] | None) -> tup
             time, energy = guess_of(stored.chosen.predicted.time_s), guess_of(stored.chosen.predicted.energy_j)
             chosen = time.median if time else None, energy.median if energy else None
     rows = [
-        ("time", "s", stored.time_quality, default[0], chosen[0], "time_ratio"),
-        ("energy", "J", stored.energy_quality, default[1], chosen[1], "energy_ratio"),
+        ("time", stored.time_unit, stored.time_quality, default[0], chosen[0], "time_ratio"),
+        ("energy", stored.energy_unit, stored.energy_quality, default[1], chosen[1], "energy_ratio"),
     ]
     if objective in (Objective.EDP, Objective.ED2P):
         values = [None if time is None else stored.objective_of(time, energy) for time, energy in (default, chosen)]
@@ -262,6 +266,7 @@ def _figures(stored: Stored, setting: Setting) -> tuple[float | None, float | No
 def _conditions(stored: Stored) -> tuple[tuple[str, str], ...]:
     record, machine, bound = stored.record, stored.record.machine, stored.record.problem.bound
     empty = len(stored.decisions) - len(stored.measured)
+    broken = sum(trial.status is TrialStatus.INFEASIBLE for _, trial in stored.measured)
     early = sum(trial.stopped_after_s is not None for _, trial in stored.measured)
     entries = (
         ("machine", f"{machine.name} ({stored.time_quality})"),
@@ -279,6 +284,7 @@ def _conditions(stored: Stored) -> tuple[tuple[str, str], ...]:
         ("took", None if record.ended_s is None else f"{record.ended_s - record.started_s:.0f} s"),
         ("ended with", record.outcome),
         ("stopped early", f"{early} of {len(stored.decisions)} decisions" if early else None),
+        ("broke a bound that only shows when it is run", f"{broken} settings" if broken else None),
         ("came to nothing", f"{empty} of {len(stored.decisions)} decisions" if empty else None),
     )
     return tuple((name, value) for name, value in entries if value)

@@ -11,7 +11,7 @@ from hwtune.host.events import HARDWARE, MSR, SOFTWARE, TASK_CLOCK, Event, Event
 from hwtune.host.fs import HostFS, LinuxFS
 from hwtune.host.perf_access import explain
 from hwtune.host.perf_cpu import CpuGroup, close_all, kinds_of, open_on_all
-from hwtune.host.perf_event import TOO_MANY_FILES, LinuxPerf, PerfCalls
+from hwtune.host.perf_event import LinuxPerf, PerfCalls
 from hwtune.host.perf_scaling import ENOUGH, believed, growth
 from hwtune.host.reader import open_reader
 
@@ -176,8 +176,6 @@ class LinuxCounters:
                 opened[rank] = open_on_all(self._perf, self._files, wanted, kinds)
             except OSError as error:
                 self._refused = error
-                if error.errno not in TOO_MANY_FILES:  # else what is open may stay
-                    self._close_ranks(range(len(_GROUPS)))
                 break
             spare -= sum(len(group.fds) for group in opened[rank])
             had = {event for group in opened[rank] for event in group.events}

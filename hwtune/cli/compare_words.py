@@ -35,10 +35,10 @@ def print_table(opened: OpenHost, comparing: Comparing) -> None:
 
     console = Console(highlight=False)
     verdict = comparing.verdict
-    lines = [] if verdict is not None else [_title(opened, comparing)]
+    console.print(_title(opened, comparing), markup=False, soft_wrap=True)
     if verdict is not None:
-        console.print(_table(opened, comparing, verdict))
-    lines.append(conclusion(comparing))
+        console.print(_table(comparing, verdict))
+    lines = [conclusion(comparing)]
     if comparing.compare.same and comparing.settings["A"] != comparing.settings["B"]:
         lines.append("Both settings read the same on this machine: this is its noise, not their difference.")
     lines += [f"warning: {warning}" for warning in comparing.work.warnings]
@@ -85,7 +85,7 @@ def conclusion(comparing: Comparing) -> str:
 def _words(comparing: Comparing) -> tuple[str, str, str]:
     """What B is when its figure is lower, what it is when that is higher, and the figure."""
     metric, objective = comparing.wish.command.metric, comparing.wish.objective
-    if not metric.given or objective is not Objective.TIME:
+    if objective is not Objective.TIME or metric.measure.time_unit == "s":
         return _WORDS[objective]
     _, per, what = metric.measure.time_unit.partition("/")
     return *_BETTER, f"time per {what}" if per else f"metric in {metric.measure.time_unit}"
@@ -111,13 +111,11 @@ def _title(opened: OpenHost, comparing: Comparing) -> str:
     return f"{opened.host.name}: {comparing.label} ({nature}; energy: {meter})"
 
 
-def _table(opened: OpenHost, comparing: Comparing, verdict: Verdict) -> Table:
+def _table(comparing: Comparing, verdict: Verdict) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
-    from rich.text import Text
 
-    # A command may have brackets, which are no markup.
-    table = Table(title=Text(_title(opened, comparing)), title_justify="left", box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("", no_wrap=True)
     for heading in ("A", "B", "B over A, 95 %"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -53,8 +53,8 @@ class NoiseReport:
         other_load_cpus: CPU time used beside the command, in CPUs.
         throttles: thermal throttling events.
         temp_c: the highest temperature.
-        clock_hz: typical clock under load, under each setting.
-        clock_spread: relative deviation of that from run to run, the largest of all policies and settings.
+        clock_hz: typical clock under load, under each setting; of a run, that of the policy that was fastest.
+        clock_spread: relative deviation of that from run to run, under the setting where it is largest.
         clock_of_demanded: typical clock under load over what the governor `performance` asks for.
         clock_of_limit: typical clock under load over a limit that was set.
         swapped_pages: pages written to and read from swap.
@@ -94,7 +94,7 @@ def noise_report(arms: Mapping[str, Sequence[DisturbedRun]], circumstances: Circ
         cpus: CPUs that are online, 0 where that is not known.
     """
     runs = [run for arm in arms.values() for run in arm]
-    by_policy = [clocks for arm in arms.values() for clocks in _by_policy(arm)]
+    clocks = {name: [max(run.clock_khz.values()) for run in arm if run.clock_khz] for name, arm in arms.items()}
     return NoiseReport(
         runs=len(runs),
         spread={name: _deviation([run.run.time_s for run in arm]) for name, arm in arms.items() if len(arm) > 2},
@@ -103,12 +103,8 @@ def noise_report(arms: Mapping[str, Sequence[DisturbedRun]], circumstances: Circ
         other_load_cpus=_other_load(runs, cpus) if cpus else None,
         throttles=_total(run.throttles for run in runs),
         temp_c=max((run.run.features["temp_c"] for run in runs if "temp_c" in run.run.features), default=None),
-        clock_hz={
-            name: 1e3 * median(clocks)
-            for name, arm in arms.items()
-            if (clocks := [clock for run in arm for clock in run.clock_khz.values()])
-        },
-        clock_spread=max((_deviation(clocks) for clocks in by_policy if len(clocks) > 2), default=None),
+        clock_hz={name: 1e3 * median(khz) for name, khz in clocks.items() if khz},
+        clock_spread=max((_deviation(khz) for khz in clocks.values() if len(khz) > 2), default=None),
         clock_of_demanded=_share([(run.clock_khz, run.demanded_khz) for run in runs]),
         clock_of_limit=_share([(run.clock_khz, run.limit_khz) for run in runs]),
         swapped_pages=_total(run.swapped_pages for run in runs),
@@ -153,11 +149,6 @@ def _other_load(runs: Sequence[DisturbedRun], cpus: int) -> float | None:
 def _total(counts: Iterable[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
-
-
-def _by_policy(arm: Sequence[DisturbedRun]) -> Iterator[list[int]]:
-    for policy in dict.fromkeys(policy for run in arm for policy in run.clock_khz):
-        yield [run.clock_khz[policy] for run in arm if policy in run.clock_khz]
 
 
 def _share(runs: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> float | None:

@@ -83,8 +83,8 @@ def test_shares_weigh_by_time():
     assert noise_report({"A": runs}, CALM, cpus=1).steal_ratio == pytest.approx(0.1)
 
 
-def test_jitter_is_within_a_setting_and_a_policy_not_between_them():
-    steady = [disturbed(clock_khz={"p0": 3_000_000, "p1": 1_500_000})] * 5
+def test_jitter_is_within_a_setting_and_of_the_fastest_policy():
+    steady = [disturbed(clock_khz={"p0": 3_000_000} | ({"p1": 1_500_000 - n} if n else {})) for n in range(5)]
     slower = [disturbed(clock_khz={"p0": 1_000_000})] * 5
     assert noise_report({"A": steady, "B": slower}, CALM, cpus=1).clock_spread == 0.0
     khz = (3000, 2900, 2800, 3000, 2700)

@@ -3,9 +3,9 @@
     python benchmarks/collector.py [--samples 40] [--seconds 60] [--json]
 
 Costs are CPU time (user and system), not wall time. The large machines are directories of plain files, read through
-descriptors that stay open, as the kernel's own are; `plain` is open(), read(), close() of the same files and nothing
-made of them, in turn with ours. Beside each other at 1 Hz, for `--seconds`: hwtune's full sample, a psutil loop, and
-`perf stat -a -I 1000`, each by its process's own clock.
+descriptors that stay open, as the kernel's own are, and real event counters, several of each kind on each CPU there is;
+`plain` is open(), read(), close() of the same files and nothing made of them, in turn with ours. Beside each other at
+1 Hz, for `--seconds`: hwtune's full sample, a psutil loop, and `perf stat -a -I 1000`, each by its process's own clock.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from math import log
 from pathlib import Path
 from statistics import quantiles
 
-from large_machine import KernelLike, NoCounters, build
+from large_machine import FoldedPerf, KernelLike, build
 
+from hwtune.cli.host import open_host
+from hwtune.domain.sample import Sample
 from hwtune.host.clock import LinuxClock
 from hwtune.host.cpu_time import child_cpu_ns
 from hwtune.host.machine import Host
+from hwtune.host.perf_system import LinuxCounters
 from hwtune.host.runner import LinuxRunner
 from hwtune.sensors.collector import Collector
 
@@ -76,18 +79,32 @@ def cpu_ms(work: Callable[[], object]) -> float:
     return (time.process_time_ns() - start) / 1e6
 
 
-def collector_of(folder: Path) -> Collector:
-    """A collector of a machine in a directory. Event counters are of a running machine and not part of it."""
-    return Collector(
-        Host(
-            name="large",
-            files=KernelLike(folder),
-            clock=LinuxClock(),
-            counters=NoCounters(),
-            runner=LinuxRunner(),
-            run_dir=folder,
-        )
+@contextmanager
+def collector_of(folder: str) -> Iterator[Collector]:
+    """A collector of a machine in a directory, with real event counters for as many CPUs."""
+    files = KernelLike(folder)
+    counters = LinuxCounters(FoldedPerf(), files)
+    host = Host(
+        name="large",
+        files=files,
+        clock=LinuxClock(),
+        counters=counters,
+        runner=LinuxRunner(),
+        run_dir=Path(folder),
     )
+    try:
+        yield Collector(host)
+    finally:
+        counters.close()
+
+
+def whole_sample(collector: Collector, cpus: int) -> Sample:
+    """A sample in which nothing is missing, behind the first, which opens the counters."""
+    collector.sample()
+    seen = collector.sample()
+    if not (len(seen.freq_khz) == len(seen.time_in_state) == len(seen.idle_us["C6"]) == cpus and seen.cpu):
+        raise SystemExit(f"error: of {cpus} CPUs some were not read")
+    return seen
 
 
 def by_cpus(samples: int) -> list[dict[str, object]]:
@@ -96,19 +113,18 @@ def by_cpus(samples: int) -> list[dict[str, object]]:
     for cpus in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
             paths = [str(path) for path in build(Path(folder), cpus)]
-            collector = collector_of(Path(folder))
-            seen = collector.sample()
-            assert len(seen.freq_khz) == cpus and len(seen.idle_us["C6"]) == cpus and seen.cpu and seen.energy
 
             def plain(paths: list[str] = paths) -> None:
                 for path in paths:
                     with open(path) as file:
                         file.read()
 
-            pairs = [(cpu_ms(collector.sample), cpu_ms(plain)) for _ in range(samples)]
-            row = {"cpus": cpus, "files": len(paths), "ms": spread([ours for ours, _ in pairs])}
-            found.append(row | {"plain_ms": spread([theirs for _, theirs in pairs])})
-            del collector
+            with collector_of(folder) as collector:
+                seen = whole_sample(collector, cpus)
+                pairs = [(cpu_ms(collector.sample), cpu_ms(plain)) for _ in range(samples)]
+        row = {"cpus": cpus, "files": len(paths), "events": sorted(seen.counters)}
+        row |= {"ms": spread([ours for ours, _ in pairs]), "plain_ms": spread([theirs for _, theirs in pairs])}
+        found.append(row)
     return found
 
 
@@ -127,8 +143,19 @@ def few_files(samples: int) -> dict[str, object]:
     """Cost of a sample of the largest machine when most descriptors cannot be kept."""
     with tempfile.TemporaryDirectory() as folder, open_files(USUAL_FILES):
         build(Path(folder), COUNTS[-1])
-        collector = collector_of(Path(folder))
-        return {"cpus": COUNTS[-1], "ms": spread([cpu_ms(collector.sample) for _ in range(samples)])}
+        with collector_of(folder) as collector:
+            seen = whole_sample(collector, COUNTS[-1])
+            costs = [cpu_ms(collector.sample) for _ in range(samples)]
+    return {"cpus": COUNTS[-1], "events": sorted(seen.counters), "ms": spread(costs)}
+
+
+def this_machine(samples: int) -> dict[str, object]:
+    """Cost of a sample of the machine we are on."""
+    with open_host() as opened:
+        collector = Collector(opened.host)
+        seen = collector.sample()
+        costs = [cpu_ms(collector.sample) for _ in range(samples)]
+    return {"cpus": os.cpu_count(), "ms": spread(costs), "events": sorted(seen.counters), "energy": bool(seen.energy)}
 
 
 def steepest(rows: list[dict[str, object]]) -> float:
@@ -195,7 +222,7 @@ def main() -> None:
     found = {
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "cpus_of_this_machine": os.cpu_count(),
+        "this_machine": this_machine(options.samples),
         "by_cpus": rows,
         "steepest_exponent": steepest(rows),
         "exponent_of_each_doubling": steps(rows),
@@ -216,8 +243,10 @@ def text(found: dict[str, object]) -> str:
 
     for row in found["by_cpus"]:  # type: ignore[attr-defined]
         lines.append(f"{row['cpus']:6d} {row['files']:6d} {shown(row['ms'], 'ms')} {shown(row['plain_ms'], 'ms')}")
+    here = found["this_machine"]
+    lines.append(f"{here['cpus']:6d} (this one) {shown(here['ms'], 'ms')}")  # type: ignore[index]
     few = found[f"at_{USUAL_FILES}_open_files"]
-    lines.append(f"{few['cpus']:6d}  ({USUAL_FILES} files) {shown(few['ms'], 'ms')}")  # type: ignore[index]
+    lines.append(f"{few['cpus']:6d}  (1 k open) {shown(few['ms'], 'ms')}")  # type: ignore[index]
     lines.append(f"steepest exponent from 1 CPU: {found['steepest_exponent']:.2f}")
     for name, each in found["at_1_hz"].items():  # type: ignore[attr-defined]
         lines.append(f"{name:>20} {shown(each['percent_of_a_core'], '%')} {each['resident_mib']:7.1f} MiB")

@@ -6,9 +6,11 @@ CPUs with its RAPL zone and temperature, and a /proc/stat whose `intr` line is l
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hwtune.host.fs import LinuxFS
+from hwtune.host.perf_event import LinuxPerf
 
 _CPU = "sys/devices/system/cpu"
 _STATES = ("POLL", "C1", "C1E", "C6")
@@ -22,12 +24,12 @@ class KernelLike(LinuxFS):
     live = True  # type: ignore[assignment]
 
 
-class NoCounters:
-    """Events are counted on machines that run."""
+class FoldedPerf(LinuxPerf):
+    """Real event counters for more CPUs than there are: those that are missing share the ones that are not."""
 
-    def read(self) -> dict[str, int]:
-        """See `CounterSource.read`."""
-        return {}
+    def open(self, attr: bytes, *, pid: int, cpu: int, group: int) -> int:
+        """See `PerfCalls.open`."""
+        return super().open(attr, pid=pid, cpu=cpu % (os.cpu_count() or 1), group=group)
 
 
 def build(folder: Path, cpus: int) -> list[Path]:

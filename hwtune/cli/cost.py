@@ -79,7 +79,7 @@ def own_entry(trial: Trial) -> dict[str, float]:
 
 def disturbances(session: Session) -> list[str]:
     """A warning when hwtune itself has used more than a hundredth of a measured run's CPU time."""
-    shares = [share for run in _measured(session) if (share := run.own_share) is not None]
+    shares = [share for run in measured_runs(session) if (share := run.own_share) is not None]
     disturbed = [share for share in shares if share > _DISTURBING]
     if not disturbed:
         return []
@@ -89,7 +89,8 @@ def disturbances(session: Session) -> list[str]:
     ]
 
 
-def _measured(session: Session) -> Iterable[Run]:
+def measured_runs(session: Session) -> Iterable[Run]:
+    """All runs of the search and of the receipt."""
     for decision in session.decisions:
         yield from decision.trial.runs
     if session.receipt is not None:

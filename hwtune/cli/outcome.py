@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from hwtune.cli.cost import CostEntry, PaybacksEntry, own_entry
+from hwtune.cli.energy_entry import EnergyEntry
 from hwtune.domain.breach import breaches
 from hwtune.domain.knob import KnobSpace, Setting, Value
 from hwtune.domain.measure import Measure, energy_unit, objective_unit
@@ -90,6 +91,7 @@ class Outcome(BaseModel):
     simulated: bool
     dry_run: bool
     energy_source: str
+    energy: EnergyEntry | None = None
     workload: str
     measure: MeasureEntry
     objective: str

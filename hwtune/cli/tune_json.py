@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from hwtune.cli.cost import cost_entry, disturbances, paybacks_entry
+from hwtune.cli.cost import cost_entry, disturbances, measured_runs, paybacks_entry
+from hwtune.cli.energy_entry import energy_entry
 from hwtune.cli.host import OpenHost
 from hwtune.cli.outcome import (
     Outcome,
@@ -29,6 +30,7 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
         simulated=opened.host.simulated,
         dry_run=opened.dry,
         energy_source=tuning.energy.name,
+        energy=energy_entry(tuning.energy, measured_runs(session)),
         workload=tuning.label,
         measure=measure_entry(tuning.measure),
         objective=session.problem.objective.value,

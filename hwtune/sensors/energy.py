@@ -24,7 +24,8 @@ Readings = tuple[EnergyReading, ...]
 
 # Oftener than this a reading costs more than it tells, slower a short run has too few.
 _FASTEST_S, _SLOWEST_S = 0.1, 1.0
-# An average is looked at several times while it follows a change, or the moment of that is not known.
+# A power is looked at several times while its average follows a change, or the moment of that is not known; what does
+# not tell over how long it averages is taken to do so over a second. A battery's gauge is slower than all that.
 _LOOKS = 4
 
 
@@ -116,8 +117,9 @@ class EnergySource:
 
 def _period_s(readings: Readings) -> float:
     gaps = [gap for reading in readings if (gap := longest_gap_s(reading)) is not None]
-    averages = [reading.resolution.average_s / _LOOKS for reading in readings if reading.resolution.average_s > 0.0]
-    return max(min(_SLOWEST_S, *(gap / 2 for gap in gaps), *averages, _SLOWEST_S), _FASTEST_S)
+    powers = [reading for reading in readings if reading.power_uw is not None and reading.source == "hwmon"]
+    averages = [(reading.resolution.average_s or _SLOWEST_S) / _LOOKS for reading in powers]
+    return max(min([_SLOWEST_S, *(gap / 2 for gap in gaps), *averages]), _FASTEST_S)
 
 
 def find_energy_source(files: HostFS, perf: PerfCalls | None = None) -> EnergySource:

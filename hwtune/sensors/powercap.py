@@ -91,14 +91,15 @@ def _readable(files: HostFS, name: str, path: str) -> Zone:
     if text is None or parse_int(text) is None:
         raise Unsupported(f"{file} gives no number", hint="see `dmesg | grep -i rapl`")
     range_uj = optional_int(files, f"{path}/max_energy_range_uj")
-    known = range_uj is not None and range_uj > 0
-    unit_j = range_uj / _LARGEST_COUNT / 1e6 if known and range_uj is not None else None
+    range_uj = range_uj if range_uj is not None and range_uj > 0 else None
+    # The driver's unit is a whole number of nJ.
+    unit_j = None if range_uj is None else round(range_uj / _LARGEST_COUNT * 1e3) / 1e9
     return Zone(
         path=path,
         name=name,
-        max_energy_uj=range_uj if known else None,
+        max_energy_uj=range_uj,
         max_power_w=_max_power_w(files, path),
-        resolution=Resolution(update_s=UPDATE_S, step=unit_j),
+        resolution=Resolution(update_s=UPDATE_S, step=unit_j or None),
     )
 
 

@@ -75,11 +75,12 @@ class Rest:
 
     def __init__(self, clock: Clock, sample_energy: Callable[[], Sample]) -> None:
         self._clock, self._sample_energy = clock, sample_energy
+        self._watched_s = 0.0
 
     def before(self, expected_s: float | None = None) -> list[Sample]:
         """Readings up to now: one where the meter is as quick as a counter, else over some time of rest.
 
-        A meter that does not say how often it is refreshed is watched until that is known, for a minute at most.
+        A meter that does not say how often it is refreshed is watched until that is known, for a minute at most in all.
 
         Args:
             expected_s: how long the run will take, where that is known: one that is over before the meter has shown
@@ -97,11 +98,11 @@ class Rest:
 
     def _rest(self, run_s: float | None) -> list[Sample]:
         readings = [self._sample_energy()]
-        late_s, waited_s = _late_s(readings[0]), 0.0
-        while late_s is None and waited_s < _PATIENCE_S:
-            look_s = max(_FIRST_LOOK_S, _SLOWER * waited_s)
+        late_s = _late_s(readings[0])
+        while late_s is None and self._watched_s < _PATIENCE_S:
+            look_s = max(_FIRST_LOOK_S, _SLOWER * self._watched_s)
             self._clock.sleep(look_s)
-            waited_s += look_s
+            self._watched_s += look_s
             readings.append(self._sample_energy())
             late_s = _late_s(readings[-1])
         if late_s is None or (run_s is not None and run_s < late_s):

@@ -54,8 +54,13 @@ def _disagreement(begin: tuple[int, Readings, Readings], end: tuple[int, Reading
             continue
         known = (error_j((a,), first_j, duration_s) or 0.0) + (error_j((c,), second_j, duration_s) or 0.0)
         if abs(first_j - second_j) > _TOLERANCE * max(first_j, second_j) + known:
-            return f"over {duration_s:.1f} s {zone} used {first_j:.3g} J by {a.source}, {second_j:.3g} J by {c.source}"
+            told = f"{_joules(first_j)} by {a.source}, {_joules(second_j)} by {c.source}"
+            return f"over {duration_s:.1f} s {zone} used {told}"
     return None
+
+
+def _joules(energy_j: float) -> str:
+    return f"{energy_j:.3g} J" if energy_j < 100.0 else f"{energy_j:.0f} J"
 
 
 def _pairs(begin: Readings, end: Readings) -> dict[str, tuple[EnergyReading, EnergyReading]]:

@@ -123,6 +123,7 @@ class Session:
         now_ns: the machine's clock.
         watcher: told of every step.
         limits: checks limits against the measured frequency; None where nothing real is measured.
+        settle: waits, behind the warm-up, until what we have started ourselves is at rest.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Session:
         now_ns: Callable[[], int],
         watcher: Watcher,
         limits: Limits | None = None,
+        settle: Callable[[], object] = lambda: None,
     ) -> None:
         self.problem = problem
         self.decisions: list[Decision] = []
@@ -149,6 +151,7 @@ class Session:
         self._now_ns = now_ns
         self._watcher = watcher
         self._limits = limits
+        self._settle = settle
         self._held = Held(transaction, problem.space.default)
 
     @property
@@ -255,6 +258,7 @@ class Session:
     def explore(self) -> None:
         """Spend the budget: the default first, then what the planner suggests, until there is no more to learn."""
         self._work.warm_up()
+        self._settle()
         for proposal in self._proposals():
             self.step(proposal)
 

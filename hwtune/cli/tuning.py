@@ -180,6 +180,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             now_ns=host.clock.monotonic_ns,
             watcher=recorder or watcher,
             limits=None if opened.dry else LimitCheck(backend, collector.clocks.take),
+            settle=(lambda: None) if host.simulated or opened.dry else planner.settle,
         )
         tuning = Tuning(
             session=session,

@@ -162,3 +162,18 @@ def test_a_meter_can_be_read_while_the_planner_thinks(monkeypatch: pytest.Monkey
     with Planner(slow, meanwhile=lambda: looks.append(time.monotonic())) as planner:
         planner.suggest(PROBLEM, [TRIAL])
     assert len(looks) > 1
+
+
+def test_what_a_planner_does_to_begin_with_can_be_waited_for() -> None:
+    begins = "import time\nwhile time.process_time() < 0.3: pass\n"
+    with Planner([sys.executable, "-u", "-c", begins + FAKE % "print(proposal(request))"]) as planner:
+        planner.settle()
+        assert planner.cpu_ns() >= 300_000_000
+        assert planner.suggest(PROBLEM, [TRIAL]).reason is Reason.EXPLORE
+
+
+def test_a_planner_that_died_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_LOOK_S", 0.001)
+    with Planner(["false"], startup_timeout_s=1e9) as planner:
+        planner.settle()
+    planner.settle()

@@ -65,7 +65,9 @@ def plan_lines(pilot: Pilot) -> list[str]:
 
 
 def _percent(effect: float) -> str:
-    return f"{100 * effect:.2g} %" if effect < 0.1 else f"{100 * effect:.0f} %"
+    if effect >= 1.0:
+        return f"a factor of {1.0 + effect:.2g}" if effect < 9.0 else "hardly anything"
+    return f"{100 * effect:.2g} %"
 
 
 def _duration(seconds: float) -> str:

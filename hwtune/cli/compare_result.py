@@ -179,8 +179,9 @@ def save_pyperf(opened: OpenHost, comparing: Comparing, files: Mapping[str, Path
     for arm, path in files.items():
         runs: tuple[Run, ...] = comparing.runs(arm)
         if path is not None and runs:
-            setting = comparing.settings[arm]
-            benchmark = Arm(name=comparing.label, setting=setting, runs=runs)
+            # A script given to `sh -c` may have several lines, a benchmark's name may not.
+            name = " ".join(comparing.label.split())
+            benchmark = Arm(name=name, setting=comparing.settings[arm], runs=runs)
             write_pyperf(
                 path,
                 [benchmark],

@@ -108,7 +108,8 @@ def _title(opened: OpenHost, comparing: Comparing) -> str:
     emulated = comparing.energy.emulated
     nature = "simulated" if opened.host.simulated else "measured"
     meter = f"{comparing.energy.name}, which is no real power" if emulated else comparing.energy.name
-    return f"{opened.host.name}: {comparing.label} ({nature}; energy: {meter})"
+    work = " ".join(comparing.label.split())  # a script given to `sh -c` may have several lines
+    return f"{opened.host.name}: {work} ({nature}; energy: {meter})"
 
 
 def _table(comparing: Comparing, verdict: Verdict) -> Table:

@@ -14,12 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwtune.cli.compare import compare
+from hwtune.cli.compare_progress import plan_lines
 from hwtune.cli.compare_settings import named_keys, parse_arm, parse_margin
 from hwtune.cli.main import app
 from hwtune.cli.options import ObjectiveName
+from hwtune.compare import Pilot
 from hwtune.domain.errors import Unsupported, UsageError
+from hwtune.domain.trial import Run
 from hwtune.host.runner import Completed
 from hwtune.sim.machine import SimulatedRunner
+from hwtune.workload.power import Noise, Plan
 
 TREES = Path(__file__).resolve().parents[2] / "trees"
 
@@ -123,6 +127,24 @@ def test_two_settings_that_read_the_same_are_said_to(capsys: pytest.CaptureFixtu
     """Without boost, limits above the base frequency are one and the same."""
     compare(["boost=0,max=5GHz", "boost=0,max=5.2GHz"], simulate="laptop", workload="compute", max_runs=4)
     assert "Both settings read the same on this machine" in capsys.readouterr().out
+
+
+def test_a_pilot_that_promises_little_says_so() -> None:
+    plans = [
+        Plan(runs=4, effect=20.0),
+        Plan(runs=6, effect=1.5),
+        Plan(runs=8, effect=0.34),
+        Plan(runs=30, effect=0.021),
+    ]
+    runs = (Run(time_s=120.0, energy_j=None),) * 8
+    noise = Noise(sd_log=0.01, degrees=5)
+    pilot = Pilot(warm_up=runs[:2], runs=runs, settled=False, noise=noise, plans=tuple(plans), max_runs=30)
+    first, second = plan_lines(pilot)
+    assert first == "settled: 8 runs after 2 to warm up, which did not come to one level, noise 1.0%"
+    assert second == (
+        "with 4 runs of each you can see hardly anything; 6 for a factor of 2.5; 8 for 34 %; 30 for 2.1 %, "
+        "which takes 2.0 h at most"
+    )
 
 
 def test_what_was_known_is_said_when_it_is_interrupted(

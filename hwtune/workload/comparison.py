@@ -198,10 +198,6 @@ class Comparison:
         """Normal deviations from the mean to the interval's lower end, its middle and its upper end, downwards."""
         if self.blocks == 1:
             return (0.0, 0.0, 0.0)
-        if self.decided in (Decided.EQUIVALENT, Decided.FUTILE):
-            # Ended for another reason than its bound: a repeated interval holds whatever the reason.
-            bound = self._bounds.at(self.blocks)
-            return (bound, 0.0, -bound)
         return after_stop(self._bounds, self.blocks, primary.deviation())
 
     def _ratio(

@@ -23,6 +23,12 @@ from hwtune.workload.student import as_t
 POWER = 0.95
 ALPHA = 0.05  # share of comparisons without a difference that find one all the same
 MOST_BLOCKS = 64
+# What a pilot of a few runs has hardly seen, and a comparison of a few blocks could not bear: this share of blocks is
+# disturbed, by so many deviations (runs that stand out further are limited). And no plan is so short that one
+# disturbance of a few runs is a quarter of them all, from where on it is not limited any more.
+DISTURBED = 0.05
+FAR = 3.0
+FEWEST_BLOCKS = 5
 _CELLS = 32  # of the distribution of a deviation
 
 
@@ -88,12 +94,14 @@ def detectable(noise: Noise, runs: int, *, power: float = POWER) -> float:
 def runs_needed(noise: Noise, effect: float, *, power: float = POWER, most: int = 2 * MOST_BLOCKS) -> int | None:
     """Runs of each arm that find this relative difference with this power; None when `most` are not enough.
 
+    Ten are the fewest that are planned; a comparison that is decided earlier ends earlier.
+
     Raises:
         ValueError: the effect is not positive.
     """
     if effect <= 0.0:
         raise ValueError("an effect to be found is positive")
-    low, high = 1, most // 2
+    low, high = min(FEWEST_BLOCKS, most // 2) - 1, most // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if detectable(noise, 2 * middle, power=power) <= effect else (middle, high)
@@ -104,25 +112,34 @@ def runs_needed(noise: Noise, effect: float, *, power: float = POWER, most: int 
 def _needed(blocks: int, degrees: int, power: float) -> float:
     """Mean over its pilot's standard error that is found with this power.
 
-    Found is what passes the last bound; what passes an earlier one only comes on top.
+    Found is what passes the last bound; what passes an earlier one only comes on top. Where blocks are disturbed it is
+    reckoned with one, off to the wrong side.
     """
     bound = as_t(spending_bounds(blocks, ALPHA).deviations[-1], blocks - 1)
     pilot, own = _deviations(degrees), _deviations(blocks - 1)
-    low, high = 0.0, 2.0
+    cells = [(sd, estimate, share * portion) for sd, share in pilot for estimate, portion in own]
+    undisturbed = (1.0 - DISTURBED) ** blocks
+    off, wider = FAR / sqrt(blocks), FAR**2 / blocks
 
     def found(shift: float) -> float:
-        return fsum(
-            share * portion * erfc((bound * estimate - shift * sd) / sqrt(2)) / 2
-            for sd, share in pilot
-            for estimate, portion in own
+        calm = fsum(share * _below(shift * sd - bound * estimate) for sd, estimate, share in cells)
+        rough = fsum(
+            share * _below(shift * sd - off - bound * sqrt(estimate**2 + wider)) for sd, estimate, share in cells
         )
+        return undisturbed * calm + (1.0 - undisturbed) * rough
 
+    low, high = 0.0, 2.0
     while found(high) < power:
         low, high = high, 2 * high
     for _ in range(12):
         middle = (low + high) / 2
         low, high = (middle, high) if found(middle) < power else (low, middle)
     return high
+
+
+def _below(deviation: float) -> float:
+    """Probability that a normal deviate is smaller."""
+    return erfc(-deviation / sqrt(2)) / 2
 
 
 @lru_cache(maxsize=256)

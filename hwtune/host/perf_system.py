@@ -209,7 +209,7 @@ class LinuxCounters:
                 "too few counters, or somebody else uses them)",
                 hint="`sysctl kernel.nmi_watchdog=0` frees a counter" if busy else "",
             )
-        if not opened or self._without_files:
+        if not opened or self._refused is not None or self._without_files:
             return
         if not any(groups for rank, groups in opened.items() if rank >= _HARDWARE_RANK):
             yield Denial(

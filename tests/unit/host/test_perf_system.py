@@ -251,20 +251,23 @@ def test_a_cpu_that_goes_offline_leaves_its_counts_and_one_that_comes_is_counted
     assert all(b[name] >= a[name] for a, b in pairwise(totals) for name in a)
 
 
-def test_a_cpu_that_went_and_came_back_between_two_reads_counts_on(tmp_path):
-    """As in a suspend: the list is the same, what is open is dead."""
+@pytest.mark.parametrize("alone", [False, True], ids=["groups", "single events"])
+def test_a_cpu_that_went_and_came_back_between_two_reads_counts_on(tmp_path, alone):
+    """As in a suspend: the list is the same, what is open is dead. A group of one looks as before, but time stands."""
     perf = FakePerf(tmp_path, online="0-1")
+    if alone:
+        perf.refuse = lambda event: None if event.name == "page-faults" else errno.ENOENT
     source = counters(perf)
     source.read()
-    perf.run(1.0, {"cycles": 1_000})
-    before = source.read()["cycles"]
+    perf.run(1.0, {"page-faults": 1_000})
+    before = source.read()["page-faults"]
     perf.offline(1)
-    perf.run(1.0, {"cycles": 1_000})
-    assert source.read()["cycles"] == before + 1_000
-    assert source.gaps["cycles"] == 1
-    perf.run(1.0, {"cycles": 1_000})
-    assert source.read()["cycles"] == before + 3_000
-    assert source.gaps["cycles"] == 1
+    perf.run(1.0, {"page-faults": 1_000})
+    assert source.read()["page-faults"] == before + 1_000
+    assert source.gaps["page-faults"] == 1
+    perf.run(1.0, {"page-faults": 1_000})
+    assert source.read()["page-faults"] == before + 3_000
+    assert source.gaps["page-faults"] == 1
 
 
 def test_a_cpu_that_goes_while_it_is_opened_is_left_for_the_next_read(tmp_path):

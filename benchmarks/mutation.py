@@ -97,6 +97,7 @@ MUTANTS = tuple(
         ("no policy ever vanishes", "changes.py", "vanished", "return False"),
         ("a suspend loses nothing", "changes.py", "forgotten", "return False"),
         ("nobody else sets anything", "changes.py", "changes", "return Changes()"),
+        ("a reset forgets what it could not do", "reset.py", "forget", "journals.remove(run_dir)\nreturn ()"),
         ("Ctrl-C is not held back", "interruption.py", "uninterrupted", "yield"),
     )
 )

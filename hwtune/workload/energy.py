@@ -114,7 +114,7 @@ class Rest:
         return readings
 
 
-def least_window_s(sample: Sample) -> float | None:
+def shortest_window_s(sample: Sample) -> float | None:
     """How long a window of a machine that never rests must be, so that its energy is no worse than is refused.
 
     Its ends are shown too late by up to the meter's lag, at a power that may be any up to that of the window.
@@ -196,7 +196,7 @@ def _by_counter(readings: Sequence[Sample], start_ns: int, end_ns: int) -> tuple
         return None
     energy_j = bracket.energy_j * min(run_s / bracket.duration_s, 1.0)
     off_j = error_j(readings[last].energy, energy_j, run_s)
-    return energy_j, 0.0 if off_j is None else off_j
+    return None if off_j is None else (energy_j, off_j)
 
 
 def _by_power(

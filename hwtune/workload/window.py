@@ -14,7 +14,7 @@ from hwtune.domain.interval import Interval, own_cpu_between_s
 from hwtune.domain.sample import Sample
 from hwtune.domain.trial import Run, TrialStatus
 from hwtune.host.clock import Clock
-from hwtune.workload.energy import Rest, coarse, energy_of_run, least_window_s
+from hwtune.workload.energy import Rest, coarse, energy_of_run, shortest_window_s
 from hwtune.workload.features import features_of
 from hwtune.workload.gauge import LOOK_S, Gauge, by_measure
 
@@ -81,7 +81,7 @@ class WindowWorkload:
             WorkloadError: nothing tells of the work.
         """
         meter = Rest(self._clock, self._sample_energy).before(0.0)[-1]
-        self._window_s = max(self._asked_s, least_window_s(meter) or 0.0)
+        self._window_s = max(self._asked_s, shortest_window_s(meter) or 0.0)
         return self._window()
 
     def measure(self, repeats: int, give_up_s: float | None = None) -> tuple[Run, ...]:

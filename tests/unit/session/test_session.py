@@ -115,6 +115,7 @@ def session(machine: Machine, planner: Script, *, objective: Objective = Objecti
         ),
         now_ns=lambda: len(machine.applied),
         watcher=more.get("watcher", Notes()),
+        settle=more.get("settle", lambda: None),
     )
 
 
@@ -126,6 +127,12 @@ def test_the_default_comes_first_and_the_budget_is_kept() -> None:
     assert planner.asked == [1, 2, 3]
     assert it.decisions[0].proposal == Proposal(setting=SPACE.default, reason=Reason.DEFAULT)
     assert it.stopped == "budget"
+
+
+def test_what_we_have_started_is_at_rest_before_anything_counts() -> None:
+    machine, measured = Machine(), []
+    session(machine, Script(4), settle=lambda: measured.append(len(machine.patience))).explore()
+    assert measured == [1]  # once: behind the warm-up, before the default
 
 
 def test_the_search_ends_when_the_planner_has_nothing_more() -> None:

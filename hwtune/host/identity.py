@@ -19,6 +19,9 @@ _SERIALS = (
     "/sys/class/hwmon/hwmon*/device/power*_serial_number",
     "/sys/firmware/devicetree/base/serial-number",
 )
+# Batteries of mice and pens are named after their Bluetooth address: wacom_battery_…, hid-aa:bb:cc:dd:ee:ff-battery.
+_SUPPLIES = "/sys/class/power_supply/*"
+_ADDRESS = re.compile(r"(?<![0-9a-f])[0-9a-f]{2}(?:[:_-][0-9a-f]{2}){5}(?![0-9a-f])", re.IGNORECASE)
 # What boards say whose maker has not numbered them.
 _FILLER = re.compile(
     r"to be filled|default|not (?:spec|avail|appl)|none|unknown|system serial|serial number|o\.e\.m|asset|invalid",
@@ -37,6 +40,7 @@ def find_secrets(files: HostFS, names: Collection[str] = ()) -> dict[str, set[st
     """
     hosts = {part for path in _HOSTS for host in _said(files, path) for part in _labels(host)}
     addresses = {address for path in files.glob(_ADDRESSES) for address in _said(files, path)}
+    addresses |= {found for path in files.glob(_SUPPLIES) for found in _ADDRESS.findall(path.rsplit("/", 1)[1])}
     serials = {serial for pattern in _SERIALS for path in files.glob(pattern) for serial in _said(files, path)}
     return {
         "name": hosts | {part for name in names for part in _labels(name)} | set(_people(files)),
@@ -63,11 +67,11 @@ def _labels(host: str) -> set[str]:
 
 
 def _spellings(address: str) -> set[str]:
-    """An address of a network card with colons, with hyphens, with underscores, and without."""
-    plain = address.replace(":", "")
-    if len(set(plain)) < 2:  # the loopback's zeros
+    """A hardware address with colons, with hyphens, with underscores, and without."""
+    parts = re.split("[:_-]", address)
+    if len(set("".join(parts))) < 2:  # the loopback's zeros
         return set()
-    return {address, address.replace(":", "-"), address.replace(":", "_"), plain}
+    return {between.join(parts) for between in (":", "-", "_", "")}
 
 
 def _people(files: HostFS) -> Iterator[str]:

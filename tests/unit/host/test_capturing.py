@@ -279,3 +279,12 @@ def test_the_manifest_says_what_is_in_it(tmp_path):
     assert said is None, "it is about the machine, and no file of it"
     assert manifest.files > 50
     assert (manifest.links, manifest.refused) == (0, {})
+
+
+@pytest.mark.parametrize("name", ["wacom_AA-BB-CC-DD-EE-0F", "hid-aa:bb:cc:dd:ee:0f-battery", "hid_aa_bb_cc_dd_ee_0f"])
+def test_the_address_of_a_device_goes_also_where_it_is_written_together(name):
+    supply = f"/sys/class/power_supply/{name}"
+    texts = {f"{supply}/type": "Battery\n", f"{supply}/model_name": "Pen aabbccddee0f\n"}
+    content = gzip.decompress(take(of_texts(**texts))[1]).lower()
+    assert b"aabbccddee0f" not in content
+    assert b"ee-0f" not in content and b"ee:0f" not in content and b"ee_0f" not in content

@@ -32,8 +32,9 @@ _LOOKS = 8
 _PATIENCE_S = 60.0
 _FIRST_LOOK_S = 0.001
 _SLOWER = 0.1
-# Off by more than ten times the precision wanted, a figure is no measurement.
-_REFUSED = 10 * PRECISION
+# Off by a quarter, a figure is no measurement. Less is told and left to the repeats, as one reading that came late must
+# not end a session.
+_REFUSED = 25 * PRECISION
 # Of deviations of the same kind two cover 95 % of the cases.
 _SIGMAS = 2.0
 

@@ -84,7 +84,7 @@ def _readable(files: HostFS, name: str, path: str) -> Zone:
     except PermissionDenied as error:
         raise Unsupported(
             f"{file} may be read by root only (mode 0400 since CVE-2020-8694)",
-            hint="run as root, or with CAP_DAC_READ_SEARCH",
+            hint="run as root, with CAP_DAC_READ_SEARCH, or with CAP_PERFMON (by perf)",
         ) from error
     except HostError as error:
         raise Unsupported(str(error), hint="see `dmesg | grep -i rapl`") from error

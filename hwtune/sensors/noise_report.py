@@ -53,7 +53,7 @@ class NoiseReport:
         other_load_cpus: CPU time used beside the command, in CPUs.
         throttles: thermal throttling events.
         temp_c: the highest temperature.
-        clock_hz: typical clock under load, under each setting; of a run, that of the policy that was fastest.
+        clock_hz: typical clock under load, under each setting; of a run the lowest one of the policy that was fastest.
         clock_spread: relative deviation of that from run to run, under the setting where it is largest.
         clock_of_demanded: typical clock under load over what the governor `performance` asks for.
         clock_of_limit: typical clock under load over a limit that was set.
@@ -186,7 +186,7 @@ def _of_clocks(report: NoiseReport) -> Iterator[Finding]:
     if report.clock_spread is not None and report.clock_spread > _JITTER and _unsteady(report):
         yield Finding(
             kind="clock_jitter",
-            words=f"the clock under load differs by {report.clock_spread:.1%} from run to run",
+            words=f"how low the clock falls under load differs by {report.clock_spread:.1%} from run to run",
             advice=_steady_clock(report.circumstances),
         )
 

@@ -22,6 +22,7 @@ from hwtune.knobs.attributes import (
     MIN,
     NO_TURBO,
     PERF_PCT,
+    SETSPEED,
     Stage,
     directory_of,
     name_of,
@@ -105,14 +106,20 @@ def explains(files: HostFS, path: str, text: str, *, ours: Ours, original: Mappi
 
 
 def governor_was_changed(path: str, *, ours: Ours, original: Mapping[str, str]) -> bool:
-    """A governor that was left and taken up again has the kernel's tunables, not the ones it had."""
-    directory = directory_of(path) if name_of(path) == "scaling_setspeed" else directory_of(directory_of(path))
-    return any(
-        mine.lower() != original.get(governor, mine).lower()
-        for governor, texts in ours.items()
-        if name_of(governor) == GOVERNOR and (directory == CPUFREQ or directory_of(governor) == directory)
-        for mine in texts
-    )
+    """Whether we have made a policy leave this tunable's governor, or take it up: then it has the kernel's tunables.
+
+    Those that policies share last as long as one of them has the governor.
+    """
+    single = name_of(path) == SETSPEED
+    directory = directory_of(path) if single else directory_of(directory_of(path))
+    tuned = "userspace" if single else name_of(directory_of(path))
+    for governor, texts in ours.items():
+        if name_of(governor) != GOVERNOR or directory not in (CPUFREQ, directory_of(governor)):
+            continue
+        found = original.get(governor, "").lower()
+        if any(mine.lower() != (found or mine.lower()) and tuned in (mine.lower(), found) for mine in texts):
+            return True
+    return False
 
 
 def _explains_limit(files: HostFS, path: str, text: str, *, ours: Ours, original: Mapping[str, str]) -> bool:

@@ -410,3 +410,15 @@ def test_a_share_below_its_untouched_counterpart_is_ours_before_it_is_read_back(
     transaction._lock.release()
     restored(kernel, tmp_path)
     assert kernel.state() == start
+
+
+def test_a_shared_tunable_of_a_governor_that_we_never_touched_is_theirs(tmp_path: Path) -> None:
+    kernel = MACHINES["amd_pstate_passive"]()
+    kernel.somebody(f"{P0}/scaling_governor", "performance")
+    theirs = f"{CPUFREQ}/schedutil/rate_limit_us"
+    with stay(kernel, tmp_path) as transaction:
+        transaction.apply(Setting({"policy0.governor": "conservative"}))
+        transaction.keep()
+    kernel.somebody(theirs, "5740")
+    restored(kernel, tmp_path)
+    assert kernel.state()[theirs] == "5740\n"

@@ -31,7 +31,8 @@ def limited(values: Sequence[float]) -> list[float]:
 
 
 def _level(values: Sequence[float], at: int) -> float:
-    """The median of the runs around; as many at the ends as in the middle."""
-    first = max(0, min(at - AROUND, len(values) - 2 * AROUND - 1))
-    near = sorted(values[first : first + 2 * AROUND + 1])
+    """The median of the runs around, of fewer towards the ends: as many on either side, so that drift is no distance."""
+    reach = max(1, min(AROUND, at, len(values) - 1 - at))
+    first = max(0, min(at - reach, len(values) - 2 * reach - 1))
+    near = sorted(values[first : first + 2 * reach + 1])
     return (near[len(near) // 2] + near[(len(near) - 1) // 2]) / 2

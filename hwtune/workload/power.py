@@ -64,10 +64,10 @@ def noise_of_runs(runs: Sequence[Run], objective: Objective) -> Noise | None:
         ValueError: the objective needs energy and a run has none.
     """
     figures = [log(objective.value_of(run.time_s, run.energy_j)) for run in runs]
+    if len(figures) < 4:
+        return None
     figures = limited(figures[len(figures) % 4 :])  # the last ones are the best settled
     windows = [figures[at : at + 4] for at in range(0, len(figures), 4)]
-    if not windows:
-        return None
     linear = [(-3 * a - b + c + 3 * d) / sqrt(20) for a, b, c, d in windows]
     others = [(b + c - a - d) / 2 for a, b, c, d in windows]
     others += [(-a + 3 * b - 3 * c + d) / sqrt(20) for a, b, c, d in windows]

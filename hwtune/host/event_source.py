@@ -14,6 +14,7 @@ from hwtune.domain.errors import HostError
 from hwtune.host.fs import HostFS
 
 _DEVICES = "/sys/bus/event_source/devices"
+_DECIMAL = re.compile(r"[0-9]{1,10}", re.ASCII)
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _BITS = re.compile(r"[0-9]{1,2}(?:-[0-9]{1,2})?")
@@ -51,6 +52,20 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
                 raise ValueError(f"not a list of CPUs: {text[:40]!r}")
             cpus.extend(range(int(first), int(last or first) + 1))
     return tuple(cpus)
+
+
+def parse_type(text: str) -> int:
+    """The number of a PMU, for `perf_event_attr.type`, 32 bits.
+
+        9
+
+    Raises:
+        ValueError: when the text is something else.
+    """
+    number = int(text) if _DECIMAL.fullmatch(text.strip()) else -1
+    if not 0 <= number < 1 << 32:
+        raise ValueError(f"not the number of a PMU: {text[:40]!r}")
+    return number
 
 
 def parse_event(text: str) -> dict[str, int]:
@@ -118,7 +133,7 @@ def find_event(files: HostFS, pmu: str, event: str) -> tuple[int, int] | None:
             return None
         terms = parse_event(text)
         formats = {name: parse_format(found) for name in terms if (found := files.read(f"{source}/format/{name}"))}
-        return int(kind), encode(terms, formats)
+        return parse_type(kind), encode(terms, formats)
     except (HostError, ValueError):
         return None
 
@@ -134,7 +149,7 @@ def core_pmus(files: HostFS) -> tuple[CorePmu, ...]:
         with suppress(HostError, ValueError):
             pmu = CorePmu(
                 name=source.rpartition("/")[2],
-                type=int(files.read(f"{source}/type") or ""),
+                type=parse_type(files.read(f"{source}/type") or ""),
                 cpus=parse_cpu_list(files.read(path) or ""),
             )
             found += [pmu] if pmu.cpus else []

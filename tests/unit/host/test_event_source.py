@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwtune.host.event_source import core_pmus, encode, find_event, parse_cpu_list, parse_event, parse_format
+from hwtune.host.event_source import (
+    core_pmus,
+    encode,
+    find_event,
+    parse_cpu_list,
+    parse_event,
+    parse_format,
+    parse_type,
+)
 from hwtune.host.fs import LinuxFS
 
 DEVICES = "sys/bus/event_source/devices"
@@ -82,6 +90,16 @@ def test_any_text_is_terms_and_bits_or_a_value_error(text):
     with contextlib.suppress(ValueError):
         field, bits = parse_format(text)
         assert field and bits and all(0 <= bit < 64 for bit in bits)
+
+
+@given(st.text(alphabet="0123456789-_ ٣\n", max_size=12))
+def test_the_number_of_a_pmu_is_32_bits_or_a_value_error(text):
+    with contextlib.suppress(ValueError):
+        assert 0 <= parse_type(text) < 2**32
+    assert parse_type("4294967295\n") == 2**32 - 1
+    for odd in ("4294967296", "-1", "", "1_0", "٣"):
+        with pytest.raises(ValueError, match="not the number"):
+            parse_type(odd)
 
 
 @given(st.integers(0, 2**12 - 1), st.integers(0, 255))

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hwtune.domain.errors import HostError
+from hwtune.host.fs import FILE_BYTES
 from hwtune.host.manifest import MANIFEST, parse_manifest
 
-# As much of a file as is read from a live machine.
-FILE_BYTES = 1 << 20
 _MANIFEST_BYTES = 16 << 20
 # A capture of 1024 CPUs has 200,000 entries and unpacks to 150 MB, most of it padding.
 _UNPACKED_BYTES = 512 << 20

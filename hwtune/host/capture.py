@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hwtune.domain.errors import HostError
-from hwtune.host.archive import FILE_BYTES, Member
-from hwtune.host.fs import HostFS, LinkedFS
+from hwtune.host.archive import Member
+from hwtune.host.fs import FILE_BYTES, HostFS, LinkedFS
 from hwtune.host.identity import find_secrets
 from hwtune.host.manifest import MANIFEST, Manifest
 from hwtune.host.places import CONFIG, CONFIG_LINE, CPU, NAMED_BY_PEOPLE, PLACES, REPEATS, Place, identifies

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
 from hwtune.domain.errors import HostError, PermissionDenied, TransientError
-from hwtune.host.archive import FILE_BYTES, read_archive
 
+# As much of a file as is read.
+FILE_BYTES = 1 << 20
 # More paths than any pattern of ours finds on a machine of 8192 CPUs.
 _MOST_FOUND = 200_000
 # At once: a buffer of FILE_BYTES for every attribute costs ten times the reading, and none has more than a page.
@@ -123,7 +124,7 @@ class LinuxFS:
             _raise(path, "read", error)
         finally:
             os.close(fd)
-        return text.decode("utf-8", "replace").rstrip()
+        return text[:FILE_BYTES].decode("utf-8", "replace").rstrip()
 
     def write(self, path: str, value: str) -> None:
         """See `HostFS.write`: no O_TRUNC, no O_CREAT, and the errno of the write itself."""
@@ -176,6 +177,9 @@ class CapturedFS:
     """
 
     def __init__(self, archive: str | Path) -> None:
+        # A resident process has no use for it: pydantic, which checks what an archive says of itself, takes 20 MB.
+        from hwtune.host.archive import read_archive  # noqa: PLC0415
+
         self._archive = read_archive(Path(archive))
 
     def _resolve(self, path: str) -> str:

@@ -207,7 +207,7 @@ def test_a_root_behind_a_closed_door_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 1 << 20), patch=st.binary(max_size=6), cut=st.none() | st.integers(0, 1 << 20))
 def test_a_damaged_archive_is_an_error_of_ours(tmp_path, mode, place, patch, cut):
     root = tmp_path / "root"

@@ -124,7 +124,6 @@ HARDWARE = (
         events=(
             _hardware("cycles", 0, "PERF_COUNT_HW_CPU_CYCLES"),
             _hardware("instructions", 1, "PERF_COUNT_HW_INSTRUCTIONS"),
-            _hardware("ref-cycles", 9, "PERF_COUNT_HW_REF_CPU_CYCLES"),
         )
     ),
     EventGroup(
@@ -145,6 +144,8 @@ HARDWARE = (
         ),
         whole=True,
     ),
+    # By itself: Intel has a counter for it alone; on AMD it would take one of six from the first two groups.
+    EventGroup(events=(_hardware("ref-cycles", 9, "PERF_COUNT_HW_REF_CPU_CYCLES"),)),
     EventGroup(
         events=(
             _hardware("branches", 4, "PERF_COUNT_HW_BRANCH_INSTRUCTIONS"),

@@ -53,12 +53,12 @@ class PlanEntry(BaseModel):
 
 
 class PilotEntry(BaseModel):
-    """What was known before the first block."""
+    """What was known before the first block; `sd_log` is how much the log ratio of a block was to scatter."""
 
     warm_up_runs: int
     steady_runs: int
     settled: bool
-    noise: float
+    sd_log: float
     plans: list[PlanEntry]
     max_runs: int
 
@@ -160,7 +160,7 @@ def _pilot(pilot: Pilot) -> PilotEntry:
         warm_up_runs=len(pilot.warm_up),
         steady_runs=len(pilot.runs),
         settled=pilot.settled,
-        noise=pilot.noise.sd_log,
+        sd_log=pilot.noise.sd_log,
         plans=[PlanEntry(runs=plan.runs, effect=plan.effect) for plan in pilot.plans],
         max_runs=pilot.max_runs,
     )

@@ -109,7 +109,7 @@ class NoiseMeter:
 
     def _limit_khz(self, directory: str) -> int | None:
         limits = [optional_int(self._files, f"{directory}/{name}") for name in ("scaling_max_freq", "bios_limit")]
-        return min((khz for khz in limits if khz), default=None)
+        return min((khz for khz in limits if khz is not None and khz > 0), default=None)
 
     def _is_top(self, directory: str, limit_khz: int) -> bool:
         return limit_khz >= (optional_int(self._files, f"{directory}/cpuinfo_max_freq") or 0)

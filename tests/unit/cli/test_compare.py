@@ -66,7 +66,7 @@ def test_a_lower_limit_is_slower_and_everything_is_said(capsys: pytest.CaptureFi
         assert low < arm["time_s"]["typical"] < high
         assert all(run["energy_j"] > 0.0 and run["cpu_time_s"] > 0.0 for run in arm["runs"])
     pilot = found["pilot"]
-    assert pilot["steady_runs"] >= 8 and pilot["noise"] > 0.0
+    assert pilot["steady_runs"] >= 8 and pilot["sd_log"] > 0.0
     assert pilot["plans"][-1]["runs"] == pilot["max_runs"] >= verdict["runs"]
     assert found["noise"]["runs"] == 2 * verdict["runs"]
     assert found["noise"]["circumstances"]["governors"] == ["powersave"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +82,31 @@ def test_cpus_are_counted_by_their_lines(tree):
 @given(st.text())
 def test_any_vmstat(text):
     parse_swapped_pages(text)
+
+
+class AnyText:
+    """Files of which every one is there and has some text."""
+
+    def __init__(self, texts):
+        self._texts = texts
+
+    def read(self, path):
+        return self._texts[crc32(path.encode()) % len(self._texts)]
+
+    def glob(self, pattern):
+        return (pattern.replace("*", "0").replace("[0-9]", "1"),)
+
+
+@given(st.lists(st.text() | st.integers().map(str) | st.sampled_from(["Mains", "1", "performance"]), min_size=1))
+def test_any_text_of_the_kernel(texts):
+    files = AnyText(texts)
+    found = read_circumstances(files)
+    assert found.turbo in (None, True, False) and found.on_mains in (None, True, False)
+    meter = NoiseMeter(files, lambda: {P0: 1_000_000})
+    meter.begin()
+    run = meter.end(RUN)
+    assert run.throttles in (None, 0), "nothing has grown"
+    assert all(khz > 0 for khz in run.limit_khz.values())
 
 
 def test_swap_of_one_kind_only():

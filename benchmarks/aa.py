@@ -1,37 +1,46 @@
 """Whether the verdict keeps its word: simulated comparisons with a known truth, judged by the product's own code.
 
-    python benchmarks/aa.py [--comparisons 2000] [--effect 0|0.03] [--aim 0.03] [--seed 0] [--scenario NAME] [--json]
+    python benchmarks/aa.py [--comparisons 2000] [--effect 0|0.03] [--aim 0.03] [--margin 0.03] [--seed 0]
+                            [--scenario NAME] [--json]
 
 Each comparison goes the way of `hwtune compare`: runs of one arm until the machine has settled (`Settling`), its noise
 from those (`noise_of_runs`), the number of runs announced that finds the aimed difference with 95 % power
-(`runs_needed`), then blocks of both arms until it is decided (`Comparison`). Only the machine is imaginary: log times and
-log energies of runs by one of the scenarios below, in turn for the objectives time and energy. The second arm takes
-`--effect` less time and energy (0.03 is 3 %; 0 for an A/A test).
+(`runs_needed`), then blocks of both arms until it is decided (`Comparison`). Only the machine is imaginary: log times
+and log energies of runs by one of the scenarios below, half of them compared for time and half for energy. The second
+arm takes `--effect` less time and energy (0.03 is 3 %, -0.03 is 3 % more; 0 for an A/A test). `--margin` adds the test
+for equivalence, as `hwtune compare` does: then most A/A comparisons end early as equivalent, so without it the test of
+false alarms is the harder one. Where not even 128 runs would show the aimed difference, none are announced and 128 are
+made; those comparisons are counted like the others.
 
-Every scenario begins with a warm-up (first run up to 15 % slow, forgotten within a few runs) and has a jitter of its own,
-drawn for each comparison from 0.5 to 2 % (log-uniform). Energy has four fifths of the time's deviation, as a run that
-takes longer is partly idle, and an error of the meter of its own (half of the jitter, again AR(1) with 0.3).
+Every scenario begins with a warm-up (first run up to 15 % slow, forgotten within a few runs) and has a jitter of its
+own, drawn for each comparison from 0.5 to 2 % (log-uniform). Energy has four fifths of the time's deviation, as a run
+that takes longer is partly idle, and an error of the meter of its own: half of the jitter, AR(1) with 0.3.
 
     quiet      white jitter
-    drifting   a steady drift of up to 0.4 % of each run either way, a thermal wave of 2 % over 15 to 60 runs, and a random
-               walk of a fifth of the jitter from run to run
+    drifting   a steady drift of up to 0.4 % of each run either way, a thermal wave of 2 % over 15 to 60 runs, and a
+               random walk of a fifth of the jitter from run to run
     bursty     other load comes before 4 % of the runs, stays for 2.5 on average, and costs 3 to 25 % (log-uniform)
     ar1        each run resembles the one before: AR(1) with 0.3 to 0.8
     heavy      jitter by Student's t with 3 degrees of freedom: single runs far off, either way
     mixed      drifting, bursty and AR(1) with 0.5 at once
+
+Figures: `significant_share` of all comparisons found a difference, `right_share` one of the true sign,
+`equivalent_share` one within the margin; `coverage` is the share of the 95 % intervals of what is compared that hold the
+true ratio, `coverage_time` and `coverage_energy` those of time and energy; `bias` is the mean of the estimated less the
+true log ratio; `runs_median` and `announced_median` are runs of each arm, `early_share` ended before those announced.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import cos, exp, log, pi, sqrt
 from random import Random
 from statistics import fmean, median
+from typing import Any
 
 from hwtune.domain.objective import Objective
 from hwtune.domain.trial import Run
@@ -45,25 +54,49 @@ TIME_S, POWER_W = 10.0, 40.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A campaign.
+
+    Args:
+        comparisons: how many.
+        effect: by what share the second arm is better.
+        aim: difference that the announced runs are to find.
+        margin: difference below which the arms are called equivalent, or None.
+        seed: of all draws.
+        scenarios: noises, in turn.
+    """
+
+    comparisons: int
+    effect: float
+    aim: float
+    margin: float | None = None
+    seed: int = 0
+    scenarios: tuple[str, ...] = SCENARIOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One comparison.
 
     Args:
+        scenario: the noise.
         different: a difference was found.
         right: and it has the sign of the true one.
-        covered: the objective's interval holds the true ratio.
+        equivalent: the difference is within the margin.
+        covered: the interval of what is compared holds the true ratio.
         covered_time: the time's interval does.
         covered_energy: the energy's interval does.
         runs: of each arm that it took.
         announced: runs of each arm that were to find the aimed difference; None where the most were too few.
         warm_up: runs before it had settled.
-        early: decided before the announced runs were through.
+        early: decided before all runs were made.
         bias: estimated less true log ratio.
     """
 
     scenario: str
     different: bool
     right: bool
+    equivalent: bool
     covered: bool
     covered_time: bool
     covered_energy: bool
@@ -86,9 +119,7 @@ class Machine:
         """The next run."""
         shift = self._effect if arm == "B" else 0.0
         slower, dearer = next(self._disturbances)
-        return Run(
-            time_s=TIME_S * exp(shift + slower), energy_j=POWER_W * TIME_S * exp(shift + dearer), cpu_time_s=None
-        )
+        return Run(time_s=TIME_S * exp(shift + slower), energy_j=POWER_W * TIME_S * exp(shift + dearer))
 
 
 def _disturbances(scenario: str, random: Random) -> Iterator[tuple[float, float]]:
@@ -119,29 +150,30 @@ def _disturbances(scenario: str, random: Random) -> Iterator[tuple[float, float]
         at += 1
 
 
-def compare(scenario: str, objective: Objective, effect: float, aim: float, seed: str) -> Outcome:
+def compare(scenario: str, objective: Objective, wish: Wish, number: int) -> Outcome:
     """One comparison, as `hwtune compare` makes it."""
-    random = Random(seed)
-    machine = Machine(scenario, effect, random)
+    random = Random(f"{wish.seed} {number}")
+    machine = Machine(scenario, wish.effect, random)
     settling = Settling(objective)
     while not settling.done:
         settling.add(machine.run("A"))
     noise = noise_of_runs(settling.steady, objective)
     assert noise is not None
-    announced = runs_needed(noise, aim)
+    announced = runs_needed(noise, wish.aim)
     blocks = MOST_BLOCKS if announced is None else announced // 2
-    comparison = Comparison(objective, max_blocks=blocks, seed=random.getrandbits(32))
+    comparison = Comparison(objective, max_blocks=blocks, margin=wish.margin, seed=random.getrandbits(32))
     while comparison.decided is None:
         for arm in comparison.next_block():
             comparison.add(arm, machine.run(arm))
     verdict = comparison.verdict()
-    truth = 1.0 - effect
+    truth = 1.0 - wish.effect
     time_95, energy_95 = verdict.time_ratio_95, verdict.energy_ratio_95
     assert energy_95 is not None
     return Outcome(
         scenario=scenario,
         different=verdict.different,
-        right=verdict.different and (verdict.objective_ratio < 1.0) == (effect > 0.0),
+        right=verdict.different and (verdict.objective_ratio < 1.0) == (truth < 1.0),
+        equivalent=verdict.equivalent,
         covered=verdict.objective_ratio_95[0] <= truth <= verdict.objective_ratio_95[1],
         covered_time=time_95[0] <= truth <= time_95[1],
         covered_energy=energy_95[0] <= truth <= energy_95[1],
@@ -160,6 +192,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float | int | None]:
         "comparisons": len(outcomes),
         "significant_share": fmean(each.different for each in outcomes),
         "right_share": fmean(each.right for each in outcomes),
+        "equivalent_share": fmean(each.equivalent for each in outcomes),
         "coverage": fmean(each.covered for each in outcomes),
         "coverage_time": fmean(each.covered_time for each in outcomes),
         "coverage_energy": fmean(each.covered_energy for each in outcomes),
@@ -172,47 +205,86 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float | int | None]:
     }
 
 
-def campaign(comparisons: int, effect: float, aim: float, seed: int, scenarios: Sequence[str]) -> list[Outcome]:
+def campaign(wish: Wish) -> list[Outcome]:
     """All comparisons, scenarios and objectives in turn."""
-    kinds = [(scenario, objective) for objective in OBJECTIVES for scenario in scenarios]
-    outcomes = []
-    for number in range(comparisons):
-        scenario, objective = kinds[number % len(kinds)]
-        outcomes.append(compare(scenario, objective, effect, aim, f"{seed} {number}"))
-    return outcomes
+    kinds = [(scenario, objective) for objective in OBJECTIVES for scenario in wish.scenarios]
+    return [compare(*kinds[number % len(kinds)], wish, number) for number in range(wish.comparisons)]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The campaign, printed."""
-    parser = argparse.ArgumentParser(description="A/A and A/B campaign of the verdict on an imaginary machine.")
-    parser.add_argument("--comparisons", type=int, default=2000)
-    parser.add_argument("--effect", type=float, default=0.0, help="true difference; 0 for an A/A test")
-    parser.add_argument("--aim", type=float, help="difference that the announced runs are for (default: the effect, or 3 %%)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only these")
-    parser.add_argument("--json", action="store_true")
-    wanted = parser.parse_args(arguments)
-    aim = wanted.aim or abs(wanted.effect) or 0.03
+def document(wish: Wish) -> dict[str, object]:
+    """The figures of all comparisons, and of those of each scenario."""
     start = time.process_time()
-    outcomes = campaign(wanted.comparisons, wanted.effect, aim, wanted.seed, wanted.scenario or SCENARIOS)
-    by_scenario = {
-        name: summary(some) for name in SCENARIOS if (some := [each for each in outcomes if each.scenario == name])
+    outcomes = campaign(wish)
+    return {
+        **summary(outcomes),
+        "simulated": True,
+        "effect": wish.effect,
+        "aim": wish.aim,
+        "margin": wish.margin,
+        "seed": wish.seed,
+        "cpu_s": time.process_time() - start,
+        "scenarios": {
+            name: summary(some)
+            for name in wish.scenarios
+            if (some := [each for each in outcomes if each.scenario == name])
+        },
     }
-    document = summary(outcomes) | {
-        "simulated": True, "effect": wanted.effect, "aim": aim, "seed": wanted.seed,
-        "cpu_s": time.process_time() - start, "scenarios": by_scenario,
-    }
-    if wanted.json:
-        print(json.dumps(document, indent=2))
-        return
-    print(f"{'scenario':10} {'found':>7} {'covered':>8} {'time':>7} {'energy':>7} {'bias':>8} {'runs':>5} {'of':>5} {'early':>6} warm-up")
-    for name, each in [*by_scenario.items(), ("all", document)]:
-        print(
-            f"{name:10} {each['significant_share']:7.1%} {each['coverage']:8.1%} {each['coverage_time']:7.1%} "
-            f"{each['coverage_energy']:7.1%} {each['bias']:+8.3%} {each['runs_median']:5g} {each['announced_median']:5g} "
-            f"{each['early_share']:6.0%} {each['warm_up_median']:5g} {each['not_announced']}"
+
+
+def text(figures: Mapping[str, Any]) -> str:
+    """The document as a table."""
+    lines = [
+        f"{'':10}{'found':>8}{'equal':>8}{'held':>8}{'time':>8}{'energy':>8}{'bias':>9}{'runs':>6}{'of':>6}{'early':>7}"
+    ]
+    for name, each in [*figures["scenarios"].items(), ("all", figures)]:
+        shares = ("significant_share", "equivalent_share", "coverage", "coverage_time", "coverage_energy")
+        announced = "-" if each["announced_median"] is None else f"{each['announced_median']:g}"
+        lines.append(
+            f"{name:10}"
+            + "".join(f"{each[share]:8.1%}" for share in shares)
+            + f"{each['bias']:+9.2%}{each['runs_median']:6g}{announced:>6}{each['early_share']:7.0%}"
         )
-    print(f"{document['cpu_s']:.0f} s", file=sys.stderr)
+    lines.append(f"{figures['comparisons']} simulated comparisons, {figures['cpu_s']:.0f} s of CPU")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The campaign, printed."""
+    parser = argparse.ArgumentParser(description="A/A and A/B campaign of the verdict on an imaginary machine")
+    parser.add_argument("--comparisons", type=_positive, default=2000)
+    parser.add_argument("--effect", type=_share, default=0.0, help="true difference; 0 for an A/A test")
+    parser.add_argument("--aim", type=_share, help="difference the announced runs are for (default: effect, or 3 %%)")
+    parser.add_argument("--margin", type=_share, help="also look for differences smaller than this")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this; may be given again")
+    parser.add_argument("--json", action="store_true")
+    wanted = parser.parse_args()
+    aim = abs(wanted.aim if wanted.aim is not None else wanted.effect) or 0.03
+    figures = document(
+        Wish(
+            comparisons=wanted.comparisons,
+            effect=wanted.effect,
+            aim=aim,
+            margin=abs(wanted.margin) if wanted.margin else None,
+            seed=wanted.seed,
+            scenarios=tuple(dict.fromkeys(wanted.scenario or SCENARIOS)),
+        )
+    )
+    print(json.dumps(figures, indent=2) if wanted.json else text(figures))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not -1.0 < number < 1.0:
+        raise argparse.ArgumentTypeError("a share between -1 and 1, as 0.03 for 3 %")
+    return number
 
 
 if __name__ == "__main__":

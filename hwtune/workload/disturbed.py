@@ -31,8 +31,13 @@ def limited(values: Sequence[float]) -> list[float]:
 
 
 def _level(values: Sequence[float], at: int) -> float:
-    """The median of the runs around, of fewer towards the ends: as many on either side, so that drift is no distance."""
-    reach = max(1, min(AROUND, at, len(values) - 1 - at))
-    first = max(0, min(at - reach, len(values) - 2 * reach - 1))
-    near = sorted(values[first : first + 2 * reach + 1])
-    return (near[len(near) // 2] + near[(len(near) - 1) // 2]) / 2
+    """The median of the other runs around, of fewer towards the ends: as many on either side, so that drift cancels.
+
+    Without the run itself, which in a steep drift is the middle one of those around it and would be no distance away.
+    The first and the last one have nobody on one side, and are taken as they are.
+    """
+    reach = min(AROUND, at, len(values) - 1 - at)
+    if reach == 0:
+        return values[at]
+    near = sorted([*values[at - reach : at], *values[at + 1 : at + reach + 1]])
+    return (near[reach - 1] + near[reach]) / 2

@@ -49,7 +49,7 @@ def write_pyperf(path: Path, arms: Sequence[Arm], *, command: str, machine: str,
         WorkloadError: when the file cannot be written.
     """
     common: dict[str, str | int] = {
-        "command": command,
+        "command": " ".join(command.split()),  # no line of metadata may have an end of line in it
         "hwtune_machine": machine,
         "hwtune_simulated": "yes" if simulated else "no",
         "hwtune_version": __version__,

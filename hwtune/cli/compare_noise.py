@@ -58,6 +58,7 @@ class NoiseEntry(BaseModel):
     clock_of_demanded: float | None
     clock_of_limit: float | None
     swapped_pages: int | None
+    cpu_stall_ratio: float | None
     memory_stall_ratio: float | None
     io_stall_ratio: float | None
     circumstances: CircumstancesEntry

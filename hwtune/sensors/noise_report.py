@@ -58,6 +58,7 @@ class NoiseReport:
         clock_of_demanded: typical clock under load over what the governor `performance` asks for.
         clock_of_limit: typical clock under load over a limit that was set.
         swapped_pages: pages written to and read from swap.
+        cpu_stall_ratio: share of the time in which some task waited for a CPU; a command of many threads waits itself.
         memory_stall_ratio: share of the time in which some task waited for memory.
         io_stall_ratio: share of the time in which some task waited for input or output.
         circumstances: how the machine stood before anything was set.
@@ -75,6 +76,7 @@ class NoiseReport:
     clock_of_demanded: float | None
     clock_of_limit: float | None
     swapped_pages: int | None
+    cpu_stall_ratio: float | None
     memory_stall_ratio: float | None
     io_stall_ratio: float | None
     circumstances: Circumstances
@@ -108,6 +110,7 @@ def noise_report(arms: Mapping[str, Sequence[DisturbedRun]], circumstances: Circ
         clock_of_demanded=_share([(run.clock_khz, run.demanded_khz) for run in runs]),
         clock_of_limit=_share([(run.clock_khz, run.limit_khz) for run in runs]),
         swapped_pages=_total(run.swapped_pages for run in runs),
+        cpu_stall_ratio=_mean(runs, "pressure.cpu_some"),
         memory_stall_ratio=_mean(runs, "pressure.memory_some"),
         io_stall_ratio=_mean(runs, "pressure.io_some"),
         circumstances=circumstances,

@@ -78,6 +78,12 @@ def test_our_own_work_is_nobody_elses():
     assert noise_report({"A": [more]}, CALM, cpus=4).other_load_cpus == 0.0, "counted in ticks, never below nothing"
 
 
+def test_waiting_for_a_cpu_is_a_figure_and_no_finding():
+    """A command with more threads than CPUs waits for itself."""
+    report = noise_report({"A": [disturbed(features={"pressure.cpu_some": 0.5})]}, CALM, cpus=1)
+    assert report.cpu_stall_ratio == 0.5 and report.findings == ()
+
+
 def test_shares_weigh_by_time():
     runs = [disturbed(1.0, features={"steal_ratio": 0.4}), disturbed(3.0, features={"steal_ratio": 0.0})]
     assert noise_report({"A": runs}, CALM, cpus=1).steal_ratio == pytest.approx(0.1)

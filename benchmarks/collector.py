@@ -44,10 +44,15 @@ WINDOWS = 6
 USUAL_FILES = 1024
 
 OURS = """
-from hwtune.cli.host import open_host
+from pathlib import Path
+from hwtune.host.clock import LinuxClock
+from hwtune.host.fs import LinuxFS
+from hwtune.host.machine import Host
+from hwtune.host.perf_system import LinuxCounters
+from hwtune.host.runner import LinuxRunner
 from hwtune.sensors.collector import Collector
-with open_host() as opened:
-    read = Collector(opened.host).sample
+seams = dict(files=LinuxFS("/"), clock=LinuxClock(), counters=LinuxCounters(), runner=LinuxRunner())
+read = Collector(Host(name="this", run_dir=Path("/nonexistent"), **seams)).sample
 """
 PSUTIL = """
 import psutil
@@ -174,7 +179,7 @@ def steps(rows: list[dict[str, object]]) -> list[float]:
 def resident(seconds: float) -> dict[str, object]:
     """Share of one core at 1 Hz, all at the same time, in percent."""
     commands = {
-        "hwtune": [sys.executable, "-c", OURS + EVERY_SECOND.replace("\n", "\n    ")],
+        "hwtune": [sys.executable, "-c", OURS + EVERY_SECOND],
         "psutil": [sys.executable, "-c", PSUTIL + EVERY_SECOND],
     }
     if shutil.which("perf"):

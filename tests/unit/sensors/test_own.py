@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from hwtune.domain.interval import Interval, own_cpu_between_s
 from hwtune.domain.sample import CpuTimes, EnergyReading, Sample
+from hwtune.host.clock import LinuxClock
+from hwtune.host.fs import LinuxFS
+from hwtune.host.machine import Host
+from hwtune.host.perf_system import NoCounters
+from hwtune.host.runner import LinuxRunner
 from hwtune.sensors import own
+from hwtune.sensors.collector import Collector
 from hwtune.sensors.own import Cost, Ledger, OwnTime
 
 
@@ -103,6 +111,37 @@ def test_without_cpu_times_nothing_is_attributed():
 def test_stolen_and_idle_time_are_nobodys_work():
     found = cost_of(sample(0, 0.0, busy_ticks=0), sample(1000, 50.0, busy_ticks=0))
     assert found.busy_s == 0.0 and found.share is None
+
+
+def known(t_s, own_cpu_ns):
+    return replace(sample(t_s), own_cpu_ns=own_cpu_ns)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "own_s"), [(5, 1_000_000_005, 1.0), (7, 5, 0.0), (None, 5, None), (5, None, None)]
+)
+def test_an_interval_says_what_hwtune_used_in_it(before, after, own_s):
+    a, b = known(1, before), known(2, after)
+    assert Interval.between(a, b).own_cpu_s == own_cpu_between_s(a, b) == own_s
+
+
+@pytest.mark.parametrize(("simulated", "expected"), [(False, 2_500_000_000), (True, None)])
+def test_a_sample_says_what_hwtune_has_used_unless_the_machine_is_imaginary(tmp_path, simulated, expected):
+    host = Host(
+        name="test",
+        files=LinuxFS(tmp_path),
+        clock=LinuxClock(),
+        counters=NoCounters(),
+        runner=LinuxRunner(),
+        run_dir=tmp_path,
+        simulated=simulated,
+    )
+    collector = Collector(host)
+    collector.own.add(lambda: 500_000_000)
+    for each in (collector.sample(), collector.sample_energy(), collector.meter()):
+        assert each.own_cpu_ns == expected
+    assert collector.cost().same_machine is not simulated
+    assert collector.cost().time_s > 0.0
 
 
 def test_the_chain_of_imports_is_light():

@@ -30,6 +30,7 @@ class Machine:
         self.statuses: dict[str, int] = {}
         self.stderr = ""
         self.metered = True
+        self.own_cpu_ns: int | None = None
         self.counters: dict[str, float] = {}
         self._runs_ms = list(runs_ms)
         self._sample_ms, self._energy_ms, self._power_w = sample_ms, energy_ms, power_w
@@ -58,7 +59,9 @@ class Machine:
         return taken
 
     def sample_energy(self) -> Sample:
-        taken = Sample(t_ns=self.now_ns, energy=self._energy())
+        taken = Sample(t_ns=self.now_ns, energy=self._energy(), own_cpu_ns=self.own_cpu_ns)
+        if self.own_cpu_ns is not None:
+            self.own_cpu_ns += 2 * MS
         self.now_ns += self._energy_ms * MS
         return taken
 
@@ -116,6 +119,17 @@ def test_energy_is_that_of_the_run_and_not_of_what_surrounds_it():
     assert run.energy_j == pytest.approx(10.0, rel=1e-6)
     assert run.cpu_time_s == 0.5
     assert [command[0] for command, _, _ in machine.started] == ["sh", "make"]
+
+
+def test_a_run_says_what_hwtune_used_meanwhile_and_not_what_its_full_samples_take():
+    machine = Machine()
+    machine.own_cpu_ns = 7 * MS
+    (run,) = workload(machine, period_s=0.5).measure(1)
+    assert run.own_cpu_s == pytest.approx(0.002 * 2)  # before, one within, after
+    assert run.own_share == pytest.approx(0.004 / 0.504)
+    machine.own_cpu_ns = None
+    (run,) = workload(machine).measure(1)
+    assert run.own_cpu_s is None and run.own_share is None
 
 
 def test_every_run_is_prepared_where_and_by_whom_the_command_runs():

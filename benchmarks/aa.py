@@ -25,9 +25,10 @@ that takes longer is partly idle, and an error of the meter of its own: half of 
     mixed      drifting, bursty and AR(1) with 0.5 at once
 
 Figures: `significant_share` of all comparisons found a difference, `right_share` one of the true sign,
-`equivalent_share` one within the margin; `coverage` is the share of the 95 % intervals of what is compared that hold the
-true ratio, `coverage_time` and `coverage_energy` those of time and energy; `bias` is the mean of the estimated less the
-true log ratio; `runs_median` and `announced_median` are runs of each arm, `early_share` ended before those announced.
+`equivalent_share` one within the margin; `coverage` is the share of the 95 % intervals of what is compared that hold
+the true ratio, `coverage_time` and `coverage_energy` those of time and energy; `bias` is the mean of the estimated
+less the true log ratio; `runs_median` and `announced_median` are runs of each arm, `early_share` ended before those
+announced.
 """
 
 from __future__ import annotations

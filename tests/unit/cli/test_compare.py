@@ -190,6 +190,25 @@ def test_one_policy_alone_can_be_compared(capsys: pytest.CaptureFixture[str]) ->
     assert found["would_write"]["B"] == {}
 
 
+def test_what_another_tuner_keeps_is_in_neither_setting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minded: list[tuple[str, ...]] = []
+
+    def keeps_boost(opened: object, names: tuple[str, ...], *, measuring: bool) -> frozenset[str]:
+        assert measuring
+        minded.append(names)
+        return frozenset({"boost"})
+
+    monkeypatch.setattr("hwtune.cli.compare_open.make_way", keeps_boost)
+    options = {"simulate": None, "workload": None, "root": TREES / "laptop", "dry_run": True}
+    found = said(capsys, "max=2.4GHz,boost=0", "default", "make", **options)
+    assert sorted(minded[0]) == ["boost", "max"], "those in which the two differ"
+    for arm in found["arms"].values():
+        assert "boost" not in arm["requested"] and "max" in arm["requested"]
+    assert not [path for path in found["would_write"]["A"] if path.endswith("no_turbo")]
+
+
 def test_the_noise_alone(capsys: pytest.CaptureFixture[str]) -> None:
     compare([], noise=True, simulate="laptop", as_json=True)
     found = json.loads(capsys.readouterr().out)

@@ -125,7 +125,9 @@ def test_power_meter_here_and_under_device(tree, place):
     assert "RAPL" in source.why
 
 
-@pytest.mark.parametrize(("interval", "period_s"), [("1", 0.1), ("1000", 0.25), ("60000", 1.0), ("0", 0.25), ("", 0.25)])
+@pytest.mark.parametrize(
+    ("interval", "period_s"), [("1", 0.1), ("1000", 0.25), ("60000", 1.0), ("0", 0.25), ("", 0.25)]
+)
 def test_power_is_sampled_between_a_tenth_and_a_second(tree, interval, period_s):
     meter = hwmon(1, "power_meter", power1_average="1", power1_average_interval=interval)
     assert find_energy_source(tree(meter)).period_s == period_s

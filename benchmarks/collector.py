@@ -22,10 +22,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from math import log
 from pathlib import Path
-from statistics import quantiles
+from statistics import linear_regression, quantiles
 
 from large_machine import FoldedPerf, KernelLike, build
 
@@ -170,10 +169,10 @@ def steepest(rows: list[dict[str, object]]) -> float:
     return max(log(ms / first[1]) / log(cpus / first[0]) for cpus, ms in costs[1:])
 
 
-def steps(rows: list[dict[str, object]]) -> list[float]:
-    """The slope of each doubling."""
+def fitted(rows: list[dict[str, object]]) -> float:
+    """The slope of a line through log cost against log CPUs, by least squares."""
     costs = [float(row["ms"]["median"]) for row in rows]  # type: ignore[index]
-    return [log(b / a) / log(2) for a, b in pairwise(costs)]
+    return linear_regression([log(float(row["cpus"])) for row in rows], list(map(log, costs))).slope  # type: ignore[arg-type]
 
 
 def resident(seconds: float) -> dict[str, object]:
@@ -230,7 +229,7 @@ def main() -> None:
         "this_machine": this_machine(options.samples),
         "by_cpus": rows,
         "steepest_exponent": steepest(rows),
-        "exponent_of_each_doubling": steps(rows),
+        "fitted_exponent": fitted(rows),
         f"at_{USUAL_FILES}_open_files": few_files(options.samples),
         "seconds_at_1_hz": options.seconds,
         "at_1_hz": resident(options.seconds) if options.seconds > 0 else {},
@@ -252,7 +251,8 @@ def text(found: dict[str, object]) -> str:
     lines.append(f"{here['cpus']:6d} (this one) {shown(here['ms'], 'ms')}")  # type: ignore[index]
     few = found[f"at_{USUAL_FILES}_open_files"]
     lines.append(f"{few['cpus']:6d}  (1 k open) {shown(few['ms'], 'ms')}")  # type: ignore[index]
-    lines.append(f"steepest exponent from 1 CPU: {found['steepest_exponent']:.2f}")
+    fitted_slope, slope = found["fitted_exponent"], found["steepest_exponent"]
+    lines.append(f"cost grows by the CPUs to the power {fitted_slope:.2f}, from 1 CPU by {slope:.2f} at most")
     for name, each in found["at_1_hz"].items():  # type: ignore[attr-defined]
         lines.append(f"{name:>20} {shown(each['percent_of_a_core'], '%')} {each['resident_mib']:7.1f} MiB")
     return "\n".join(lines)

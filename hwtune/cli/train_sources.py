@@ -19,6 +19,7 @@ from hwtune.store.database import Store
 from hwtune.store.records import Fingerprint
 
 _LONGEST = 500  # of a word in a prior file
+_WHOLE = (TrialStatus.OK, TrialStatus.INFEASIBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def store_sources(path: Path, *, simulated: bool) -> list[Source]:
         machine, workload, space = sessions[number].machine, sessions[number].workload, sessions[number].problem.space
         if not (machine.energy_source or "").startswith("emulated"):
             kind = f"{machine.name} ({machine.cpu_model})" if machine.cpu_model else machine.name
-            ended = [trial for trial in own if trial.status is TrialStatus.OK]  # a lower bound is no figure
+            ended = [trial for trial in own if trial.status in _WHOLE]  # a lower bound is no figure
             whole = [trial for trial in ended if trial.setting.keys() == set(space.names)]
             machines[machine].append(_history(workload, kind, workload, space, whole))
     by_kind: dict[str, list[HistoryMessage]] = defaultdict(list)

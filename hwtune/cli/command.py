@@ -41,6 +41,11 @@ class Command:
     metric: MetricWish = RUN_TIME
     window: str | None = None
 
+    @property
+    def progresses(self) -> bool:
+        """Whether it shows how a setting gets on before all of its runs or windows are over."""
+        return self.metric.progresses or self.window is not None
+
     def label(self, opened: OpenHost) -> str:
         """The work, as one would type it, and what is measured of it beside its run time; empty where there is none."""
         work = opened.workload or shlex.join(self.words)

@@ -122,7 +122,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
         Locked: another writer holds the machine.
     """
     host, wanted = opened.host, opened.config.tune
-    check_abandon(wanted.abandon, wanted.max_slowdown, progresses=wish.command.metric.progresses)
+    check_abandon(wanted.abandon, wanted.max_slowdown, progresses=wish.command.progresses)
     with ExitStack() as stack:
         backend = open_knobs(opened)
         collector = Collector(host)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from test_abandon import PLANNER
 
+from hwtune.cli.command import Command
 from hwtune.cli.host import OpenHost, open_host
 from hwtune.cli.metric import MetricWish, open_gauge
 from hwtune.domain.errors import HwtuneError, Unsupported, UsageError
@@ -111,6 +112,15 @@ def test_nothing_asked_is_the_wall_time(machine: OpenHost) -> None:
     bounded = MetricWish(max_pressure=("cpu_some=0.5",))
     with open_gauge(bounded, machine, Collector(machine.host), live=False, user=None) as gauge:
         assert gauge is WALL_TIME, "the pressure is sensed anyway"
+
+
+def test_windows_may_be_abandoned_whatever_they_are_measured_by() -> None:
+    """Each of them ends soon, and after some hopeless ones there is no other."""
+    late = MetricWish(expression="x")
+    command = Command(words=("x",), prepare=None, cwd=None, user=None, metric=late)
+    assert not command.progresses
+    assert replace(command, window="10s").progresses
+    assert replace(command, metric=MetricWish()).progresses
 
 
 def test_a_wish_is_a_measure() -> None:

@@ -65,7 +65,10 @@ def sweep(*, spoken: bool) -> None:
     [
         (
             session,
-            ["  1 explore      1.500 s     20.000 J  max=2", "verifying against the default: at most 8 interleaved runs"],
+            [
+                "  1 explore      1.500 s     20.000 J  max=2",
+                "verifying against the default: at most 8 interleaved runs",
+            ],
         ),
         (replay, ["sort: 1 evaluations, stopped: converged"]),
         (

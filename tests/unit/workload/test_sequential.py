@@ -50,7 +50,7 @@ def test_as_much_is_spent_as_is_said(blocks):
 
 @pytest.mark.parametrize("blocks", [3, 4, 6, 8, 14, 40])
 def test_with_an_estimated_deviation_it_is_five_in_a_hundred(blocks):
-    """What the t's of normal blocks make of these bounds: SPENT is chosen by this."""
+    """What the t's of normal blocks make of these bounds, and a little less: SPENT is chosen by this."""
     values = np.random.default_rng(blocks).normal(size=(60_000, blocks))
     sums, squares = values.cumsum(axis=1), (values**2).cumsum(axis=1)
     passed = np.zeros(len(values), dtype=bool)
@@ -59,7 +59,7 @@ def test_with_an_estimated_deviation_it_is_five_in_a_hundred(blocks):
         mean = sums[:, n - 1] / n
         error = np.sqrt((squares[:, n - 1] - n * mean**2) / (n - 1) / n)
         passed |= np.abs(mean) / error >= as_t(look.deviation, n - 1)
-    assert 0.043 <= passed.mean() <= 0.055
+    assert 0.040 <= passed.mean() <= 0.053
 
 
 def test_without_a_look_before_the_interval_is_the_usual_one():

@@ -77,9 +77,9 @@ def own_entry(trial: Trial) -> dict[str, float]:
     return {"own_cpu_share": own_s / whole_s} if whole_s > 0.0 else {}
 
 
-def disturbances(session: Session) -> list[str]:
+def disturbances(runs: Iterable[Run]) -> list[str]:
     """A warning when hwtune itself has used more than a hundredth of a measured run's CPU time."""
-    shares = [share for run in measured_runs(session) if (share := run.own_share) is not None]
+    shares = [share for run in runs if (share := run.own_share) is not None]
     disturbed = [share for share in shares if share > _DISTURBING]
     if not disturbed:
         return []

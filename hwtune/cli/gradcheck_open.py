@@ -85,6 +85,7 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
                 prior=refreshed_prior(opened.config),
             )
         )
+        collector.own.add(planner.cpu_ns)
         found = Checked(problem=problem, label=label, energy=collector.energy.name, at=place or problem.space.default)
         if label is None:
             _look(found, planner)
@@ -103,6 +104,7 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
                 budget=Budget(evaluations=wish.budget, runs=wanted.runs, verify_blocks=0),
                 now_ns=host.clock.monotonic_ns,
                 watcher=watcher,
+                settle=(lambda: None) if host.simulated else planner.settle,
             )
             found.session.explore()
             found.at = place or found.session.chosen

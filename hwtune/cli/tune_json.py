@@ -48,7 +48,7 @@ def document(opened: OpenHost, tuning: Tuning) -> Outcome:
         expected=predicted_figures(session.expected) if opened.dry and session.expected is not None else None,
         would_write=tuning.would_write,
         noticed=[asdict(notice) for notice in session.notices],
-        warnings=[*tuning.warnings, *disturbances(session)],
+        warnings=[*tuning.warnings, *disturbances(measured_runs(session))],
         cost=None if cost is None else cost_entry(cost),
         payback=None if cost is None else paybacks_entry(session, cost),
         kept=tuning.kept,

@@ -9,7 +9,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from hwtune.cli.cost import cost_lines, disturbances
+from hwtune.cli.cost import cost_lines, disturbances, measured_runs
 from hwtune.cli.host import OpenHost
 from hwtune.cli.outcome import Z95, changes, restored_text, setting_text
 from hwtune.cli.tuning import Tuning
@@ -35,7 +35,7 @@ def print_result(opened: OpenHost, tuning: Tuning) -> None:
         console,
         *_conclusion(opened, tuning),
         *cost_lines(session, tuning.collector.cost(), nature=_nature(opened, tuning)),
-        *(f"warning: {warning}" for warning in (*tuning.warnings, *disturbances(session))),
+        *(f"warning: {warning}" for warning in (*tuning.warnings, *disturbances(measured_runs(session)))),
         *(f"warning: {notice.text}" for notice in session.notices),
     )
 

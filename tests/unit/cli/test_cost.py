@@ -6,7 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from hwtune.cli.cost import cost_entry, cost_lines, disturbances, duration_text, energy_text, own_entry, paybacks_entry
+from hwtune.cli.cost import (
+    cost_entry,
+    cost_lines,
+    disturbances,
+    duration_text,
+    energy_text,
+    measured_runs,
+    own_entry,
+    paybacks_entry,
+)
 from hwtune.domain.knob import Setting
 from hwtune.domain.trial import Run, Trial
 from hwtune.sensors.own import Cost
@@ -98,10 +107,12 @@ def test_nothing_proven_is_no_payback_in_the_document():
 
 
 def test_runs_that_hwtune_disturbs_are_named():
-    assert disturbances(session(run(0.005), run(0.009))) == []
-    assert disturbances(session(run(None), run(0.5, cpu_time_s=None))) == []
-    (said,) = disturbances(session(run(0.001), run(1.0), receipt=False))
+    assert disturbances([run(0.005), run(0.009)]) == []
+    assert disturbances([run(None), run(0.5, cpu_time_s=None)]) == []
+    (said,) = disturbances(measured_runs(session(run(0.001), run(1.0), receipt=False)))
     assert said.startswith("1 of 2 measured runs") and "(up to 50.0%)" in said
+    (said,) = disturbances(measured_runs(session(run(1.0))))
+    assert said.startswith("3 of 3 measured runs")  # those of the receipt, too
 
 
 def test_the_share_of_an_evaluation_is_that_of_its_runs_together():

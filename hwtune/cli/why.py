@@ -63,7 +63,8 @@ def _list(stored: Stored) -> Iterator[str]:
         if trial.stopped_after_s is not None:
             figures[decision.number] = _stopped(trial.stopped_after_s)
         elif value is not None:
-            figures[decision.number] = f"{digits(value, 4)} {stored.objective_unit}"
+            broken = " out of bounds" if trial.status == "infeasible" else ""
+            figures[decision.number] = f"{digits(value, 4)} {stored.objective_unit}{broken}"
     width = max(16, *map(len, figures.values())) if figures else 16
     for each in stored.decisions:
         figure = figures.get(each.number, "nothing measured")
@@ -93,6 +94,8 @@ def _detail(stored: Stored, why: Explanation) -> Iterator[str]:
     if why.probability_feasible is not None:
         bound = "" if why.max_slowdown is None else f" (at most {why.max_slowdown * 100:g} % slower)"
         yield _row("bound", f"holds with probability {why.probability_feasible:.2f}{bound}")
+    for what in why.broke:
+        yield _row("broke", f"{what}: it is not kept")
     yield from _importance(why.importance)
     if why.recommended is not None:
         yield _row("kept now", stored.setting_text(Setting(why.recommended)))

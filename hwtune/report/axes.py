@@ -49,7 +49,9 @@ class Scale:
         if low > 0 and high / low > _LOG_FROM:
             low, high = low / 1.15, high * 1.15
             return cls(low=low, high=high, start=start, end=end, logarithmic=True, ticks=_log_ticks(low, high))
-        room = (high - low) * 0.07 or abs(high) * 0.1 or 1.0
+        # What differs in the last bit only is one value, written in two ways.
+        one = high - low <= 1e-9 * abs(high)
+        room = (abs(high) * 0.1 or 1.0) if one else (high - low) * 0.07
         low, high = low - room, high + room
         return cls(low=low, high=high, start=start, end=end, logarithmic=False, ticks=linear_ticks(low, high))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from hwtune.domain.breach import breaches
 from hwtune.domain.errors import StoreError, UsageError
 from hwtune.domain.knob import Value
-from hwtune.domain.trial import LogNormal, Reason, Trial
+from hwtune.domain.trial import LogNormal, Reason, Trial, TrialStatus
 from hwtune.report.plots import Guess
 from hwtune.report.stored import Stored
 from hwtune.report.view import guess_of
@@ -66,6 +67,7 @@ class Explanation(BaseModel):
     importance: dict[str, float]
     effective: dict[str, Value] | None
     stopped_after_s: float | None
+    broke: list[str]
     recommended: dict[str, Value] | None
 
 
@@ -114,8 +116,16 @@ def explain(stored: Stored, decision: DecisionRecord) -> Explanation:
         importance=dict(sorted(proposal.importance.items(), key=lambda item: -item[1])),
         effective=None if decision.trial is None else dict(decision.trial.setting),
         stopped_after_s=None if decision.trial is None else decision.trial.stopped_after_s,
+        broke=_broken(stored, decision.trial),
         recommended=None if decision.recommended is None else dict(decision.recommended.setting),
     )
+
+
+def _broken(stored: Stored, trial: Trial | None) -> list[str]:
+    """What it broke of the bounds that no model predicts, in words."""
+    if trial is None or trial.status is not TrialStatus.INFEASIBLE:
+        return []
+    return [*breaches(stored.record.problem.bound, trial.runs)]
 
 
 def _best_before(stored: Stored, number: int) -> Best | None:

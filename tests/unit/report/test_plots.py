@@ -197,3 +197,9 @@ def test_digits():
         "12.3",
         "1234567",
     ]
+
+
+def test_values_that_differ_in_the_last_bit_are_one_value() -> None:
+    scale = Scale.over([57.2416, 57.241600000000005], 0.0, 100.0)
+    assert scale.low == pytest.approx(57.2416 * 0.9) and scale.high == pytest.approx(57.2416 * 1.1)
+    assert len(set(scale.labels())) == len(scale.ticks) > 1

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hwtune.host.http import MAX_BYTES, HttpError, get
 
@@ -96,3 +98,17 @@ def test_a_server_that_says_nothing_and_one_that_is_not_there() -> None:
         hold.set()
     with pytest.raises(HttpError, match="refused"):
         asked(port)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(max_size=200) | st.binary(max_size=120).map(lambda rest: b"HTTP/1.1 200 OK\r\n" + rest))
+def test_any_bytes_are_a_body_or_an_error_of_ours(raw: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(raw)
+
+    with server(answer) as port:
+        try:
+            assert isinstance(asked(port), bytes)
+        except HttpError as error:
+            assert str(error)

@@ -22,6 +22,7 @@ from hwtune.workload.student import NORMAL, as_t
 from hwtune.workload.verdict import Interval95, Verdict, paired_ratio
 
 ORDERS = (("A", "B", "B", "A"), ("B", "A", "A", "B"))
+_LARGEST = 700.0
 _HOPELESS = 0.05  # power that is left, below which it is not worth going on
 
 
@@ -218,4 +219,9 @@ class Comparison:
             as_t(each + abs(along) * (end - each), found.degrees) * found.error
             for each, end in zip((usual, 0.0, -usual), ends, strict=True)
         )
-        return exp(found.mean - middle), (exp(found.mean - below), exp(found.mean - above))
+        return _exp(found.mean - middle), (_exp(found.mean - below), _exp(found.mean - above))
+
+
+def _exp(logarithm: float) -> float:
+    """What is beyond all floating point numbers is as large or small as they get."""
+    return exp(max(-_LARGEST, min(logarithm, _LARGEST)))

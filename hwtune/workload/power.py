@@ -29,6 +29,7 @@ MOST_BLOCKS = 64
 DISTURBED = 0.05
 FAR = 3.0
 FEWEST_BLOCKS = 5
+_LARGEST = 700.0  # log of what a floating point number holds
 _CELLS = 32  # of the distribution of a deviation
 
 
@@ -88,7 +89,8 @@ def detectable(noise: Noise, runs: int, *, power: float = POWER) -> float:
     blocks = runs // 2
     if blocks < 2:
         return inf
-    return expm1(_needed(blocks, noise.degrees, power) * noise.sd_log / sqrt(blocks))
+    seen = _needed(blocks, noise.degrees, power) * noise.sd_log / sqrt(blocks)
+    return expm1(seen) if seen < _LARGEST else inf
 
 
 def runs_needed(noise: Noise, effect: float, *, power: float = POWER, most: int = 2 * MOST_BLOCKS) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from random import Random
 
 import pytest
@@ -184,13 +184,21 @@ def test_a_design_that_makes_no_sense_is_refused(wrong):
 positive = st.floats(min_value=1e-6, max_value=1e6)
 
 
-@given(st.lists(positive, min_size=32, max_size=32), st.sampled_from([None, 0.02]), st.sampled_from([None, 0.02]))
-@settings(max_examples=60, deadline=None)
-def test_whatever_is_measured_there_is_an_interval_around_the_ratio(times, margin, aim):
-    left = iter(times)
-    verdict = carried_out(
-        lambda arm: Run(time_s=next(left), energy_j=None), max_blocks=8, margin=margin, aim=aim
-    ).verdict()
-    low, high = verdict.time_ratio_95
-    assert low <= verdict.time_ratio * (1 + 1e-9) and verdict.time_ratio <= high * (1 + 1e-9)
+@given(
+    st.integers(1, 8),
+    st.lists(st.tuples(positive, positive), min_size=32, max_size=32),
+    st.sampled_from([None, 0.02]),
+    st.sampled_from([None, 0.02]),
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_measured_there_is_an_interval_around_the_ratio(blocks, figures, margin, aim):
+    left = (Run(time_s=time_s, energy_j=energy_j) for time_s, energy_j in figures)
+    comparison = carried_out(lambda _: next(left), Objective.ENERGY, max_blocks=blocks, margin=margin, aim=aim)
+    verdict = comparison.verdict()
+    for ratio, (low, high) in (
+        (verdict.time_ratio, verdict.time_ratio_95),
+        (verdict.energy_ratio, verdict.energy_ratio_95),
+    ):
+        assert 0.0 < low <= ratio * (1 + 1e-9) and ratio <= high * (1 + 1e-9) < inf
+    assert verdict.energy_ratio_95 == verdict.objective_ratio_95
     assert verdict.decided in {"difference", "equivalent", "futile", "budget"}

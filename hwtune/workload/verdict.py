@@ -1,7 +1,8 @@
-"""The receipt: default against chosen, interleaved and judged pair by pair.
+"""What a comparison of two arms says; and the verdict on a fixed number of runs, judged pair by pair.
 
 A machine drifts: it warms up, its neighbours come and go. Two runs next to each other drift alike, so the ratio within
-a pair is what is judged, and the order turns round in every other pair so that what drift is left cancels.
+a pair is what is judged here, and the order turns round in every other pair so that what drift is left cancels. What
+may end early is judged block by block, in `comparison.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Interval95 = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Chosen over default; below 1 is better. Intervals hold the true ratio in 95 of 100 comparisons.
+    """B over A, chosen over default; below 1 is better. Intervals hold the true ratio in 95 of 100 comparisons.
 
     Args:
         time_ratio: typical ratio of the run times.

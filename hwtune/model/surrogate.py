@@ -201,8 +201,13 @@ class Posterior:
 
 
 def same(a: Tensor, b: Tensor) -> Tensor:
-    """1 where inputs are those of one setting, else 0 `(|a|, |b|)`."""
-    return ((a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1) < 1e-12).to(a.dtype)
+    """1 where inputs are those of one setting, 0 where they are not `(|a|, |b|)`.
+
+    In between, a millionth apart, it falls smoothly: with a sharp edge two settings could each be the same as a third
+    and not as each other, and that is no covariance. Nothing is to be gained by a gradient of it.
+    """
+    squared = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1)
+    return torch.exp(-squared.detach() / 1e-12)
 
 
 def matern52(a: Tensor, b: Tensor) -> Tensor:

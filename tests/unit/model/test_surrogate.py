@@ -5,14 +5,16 @@ import math
 import gpytorch
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from model_values import LAPTOP, MAX, ONE_OF_EACH, fitted, random_trials, trial
 from torch import Tensor
 
 from hwtune.domain.knob import KnobSpace, RangeKnob
-from hwtune.model.encoding import Encoding
+from hwtune.model.encoding import Encoding, tensor
 from hwtune.model.observations import observe
 from hwtune.model.prior import INTERCEPT_SD
-from hwtune.model.surrogate import Posterior, Surrogate, matern52
+from hwtune.model.surrogate import Posterior, Surrogate, matern52, same
 
 OTHER = KnobSpace(
     knobs=(
@@ -122,3 +124,14 @@ def test_matern_is_flat_at_equal_inputs() -> None:
     a = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(matern52(a, torch.zeros(1, 2, dtype=torch.float64)).sum(), a)
     assert gradient.tolist() == [[0.0, 0.0]]
+
+
+@example([0.0, 0.9e-6, 0.9e-6])
+@given(st.lists(st.floats(-3e-6, 3e-6), min_size=2, max_size=12))
+def test_being_the_same_setting_is_a_covariance_however_near_settings_are(steps: list[float]) -> None:
+    """With a sharp edge a row of settings, each nearly the next, was none: a negative variance."""
+    inputs = tensor(steps).cumsum(0).unsqueeze(-1)
+    alike = same(inputs, inputs)
+    assert torch.linalg.eigvalsh(alike).min() > -1e-9
+    assert torch.equal(alike.diagonal(), torch.ones(len(steps), dtype=torch.float64))
+    assert same(inputs[:1], inputs[:1] + 1e-5).item() < 1e-30

@@ -59,8 +59,13 @@ class Command:
         return self.user or (calling_user() if opened.simulated is None else None)
 
     @contextmanager
-    def working(self, opened: OpenHost, collector: Collector) -> Iterator[Work]:
+    def working(self, opened: OpenHost, collector: Collector, *, needs_energy: bool) -> Iterator[Work]:
         """The command, or the running machine, as work of a session, with what its metric needs open.
+
+        Args:
+            opened: the machine.
+            collector: of its samples.
+            needs_energy: whether energies decide, so that a slow meter is waited for.
 
         Raises:
             UsageError: options that contradict each other or the machine.
@@ -68,9 +73,15 @@ class Command:
         """
         user, live = self.runs_as(opened), self.window is not None
         with open_gauge(self.metric, opened, collector, live=live, user=user) as gauge:
-            yield self._windows(opened, collector, gauge) if live else self.work(opened, collector, gauge)
+            yield (
+                self._windows(opened, collector, gauge)
+                if live
+                else self.work(opened, collector, gauge, needs_energy=needs_energy)
+            )
 
-    def work(self, opened: OpenHost, collector: Collector, gauge: Gauge = WALL_TIME) -> CommandWorkload:
+    def work(
+        self, opened: OpenHost, collector: Collector, gauge: Gauge = WALL_TIME, *, needs_energy: bool = True
+    ) -> CommandWorkload:
         """The command as work of a session, on the machine that was opened."""
         host = opened.host
         return CommandWorkload(
@@ -84,6 +95,7 @@ class Command:
             cwd=self.cwd,
             user=self.runs_as(opened),
             gauge=gauge,
+            needs_energy=needs_energy,
         )
 
     def _windows(self, opened: OpenHost, collector: Collector, gauge: Gauge) -> WindowWorkload:

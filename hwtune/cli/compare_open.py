@@ -12,6 +12,7 @@ from hwtune.cli.compare_settings import Arm, full_settings, named_keys
 from hwtune.cli.competing import make_way
 from hwtune.cli.host import OpenHost, open_knobs, open_transaction
 from hwtune.cli.ours import check_writable
+from hwtune.cli.problem import check_energy
 from hwtune.cli.signals import Terminated, exit_status
 from hwtune.compare import Compare
 from hwtune.domain.errors import Unsupported
@@ -126,11 +127,9 @@ def open_compare(opened: OpenHost, wish: Wish, progress: CompareProgress) -> Ite
     """
     host = opened.host
     collector = Collector(host)
-    if wish.objective.needs_energy and collector.energy.quality == "none" and not opened.dry:
-        raise Unsupported(
-            f"--objective {wish.objective} needs an energy sensor, and this machine offers none",
-            hint=f"{collector.energy.why}; `--objective time` works without one",
-        )
+    needs_energy = wish.objective.needs_energy
+    if not opened.dry:
+        check_energy(collector.energy, wish.objective, needed=needs_energy)
     backend = _knobs(opened, wish)
     settings = {"A": Setting(), "B": Setting()} if backend is None else _settings(opened, wish, backend)
     circumstances = read_circumstances(host.files)
@@ -144,7 +143,7 @@ def open_compare(opened: OpenHost, wish: Wish, progress: CompareProgress) -> Ite
             )
         )
         collector.clocks.watching = True
-        work = stack.enter_context(wish.command.working(opened, collector))
+        work = stack.enter_context(wish.command.working(opened, collector, needs_energy=needs_energy))
         stack.enter_context(progress)
         comparing = Comparing(
             wish=wish,

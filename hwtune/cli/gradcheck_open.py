@@ -90,7 +90,7 @@ def check_gradients(opened: OpenHost, wish: Wish) -> Checked:
         if label is None:
             _look(found, planner)
             return found
-        check_energy(collector.energy, problem)
+        check_energy(collector.energy, problem.objective, needed=problem.needs_energy)
         before = backend.snapshot()
         with (
             open_transaction(opened, backend, verb="gradcheck", on_foreign=wanted.on_foreign) as transaction,

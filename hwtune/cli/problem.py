@@ -8,7 +8,7 @@ from hwtune.cli.host import OpenHost
 from hwtune.cli.ours import turnable
 from hwtune.domain.errors import Unsupported, UsageError
 from hwtune.domain.knob import KnobSpace
-from hwtune.domain.objective import Bound
+from hwtune.domain.objective import Bound, Objective
 from hwtune.domain.problem import Problem
 from hwtune.knobs.cpufreq import CpufreqBackend
 from hwtune.knobs.extra import word_of
@@ -66,15 +66,14 @@ def _named(space: KnobSpace, word: str) -> tuple[str, ...]:
     return (word,) if word in space.names or not everywhere else everywhere
 
 
-def check_energy(energy: EnergySource, problem: Problem) -> None:
-    """Refuse a problem of energy or power on a machine that measures none.
+def check_energy(energy: EnergySource, objective: Objective, *, needed: bool) -> None:
+    """Refuse what needs energies on a machine that measures none.
 
     Raises:
         Unsupported: with what would make a sensor of it.
     """
-    needs = problem.objective.needs_energy or problem.bound.max_power_w is not None
-    if needs and energy.quality == "none":
+    if needed and energy.quality == "none":
         raise Unsupported(
-            f"--objective {problem.objective} needs an energy sensor, and this machine offers none",
+            f"--objective {objective} needs an energy sensor, and this machine offers none",
             hint=f"{energy.why}; `--objective time` works without one",
         )

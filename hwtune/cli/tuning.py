@@ -129,7 +129,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
         problem = problem_of(opened, backend, seed=wish.seed, max_power_w=wish.max_power_w)
         problem = replace(problem, bound=wish.command.metric.bound(problem.bound))
         if not opened.dry:
-            check_energy(collector.energy, problem)
+            check_energy(collector.energy, problem.objective, needed=problem.needs_energy)
         budget = Budget(
             evaluations=wanted.budget,
             runs=wanted.runs,
@@ -161,7 +161,7 @@ def open_tuning(opened: OpenHost, wish: Wish, *, spoken: bool) -> Iterator[Tunin
             )
         else:
             collector.clocks.watching = True
-            work = stack.enter_context(wish.command.working(opened, collector))
+            work = stack.enter_context(wish.command.working(opened, collector, needs_energy=problem.needs_energy))
         watcher = stack.enter_context(SessionProgress(evaluations=budget.evaluations, spoken=spoken))
         label, argv = wish.command.label(opened), wish.command.words
         recorder = (

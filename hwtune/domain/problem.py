@@ -46,3 +46,8 @@ class Problem:
     max_risk: float = 0.05
     seed: int = 0
     donors: tuple[Donor, ...] = ()
+
+    @property
+    def needs_energy(self) -> bool:
+        """Whether it cannot be judged without an energy sensor."""
+        return self.objective.needs_energy or self.bound.max_power_w is not None

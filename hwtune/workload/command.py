@@ -47,6 +47,7 @@ class CommandWorkload:
         cwd: directory of both, or None for ours.
         user: user of both, or None for ours.
         gauge: what else is found out about each run; whoever made it closes it.
+        needs_energy: whether energies decide; else a slow meter is not waited for, and its figures may be missing.
 
     Raises:
         UsageError: for an empty command.
@@ -67,6 +68,7 @@ class CommandWorkload:
         cwd: str | None = None,
         user: str | None = None,
         gauge: Gauge = WALL_TIME,
+        needs_energy: bool = True,
     ) -> None:
         if not command:
             raise UsageError("no command to run", hint="give one after --")
@@ -74,7 +76,7 @@ class CommandWorkload:
         self._clock = clock
         self._sample = sample
         self._sample_energy = sample_energy
-        self._rest = Rest(clock, sample_energy)
+        self._rest = Rest(clock, sample_energy) if needs_energy else None
         self._period_s = period_s if gauge is WALL_TIME else min(period_s, LOOK_S)
         self._command = tuple(command)
         self._prepare = prepare
@@ -135,7 +137,7 @@ class CommandWorkload:
             _expect_success(
                 self._start(("sh", "-c", self._prepare), lambda: None), f"--prepare {_short(self._prepare)}"
             )
-        quiet = self._rest.before(self._last_s)
+        quiet = [] if self._rest is None else self._rest.before(self._last_s)
         before = self._sample()
         with KeptOutput() if self._gauge.hears else nullcontext() as kept:
             self._gauge.begin()
@@ -154,7 +156,7 @@ class CommandWorkload:
             after = self._sample()
             said = "" if kept is None else kept.text()
         wall_s = self._last_s = (completed.end_ns - completed.start_ns) / 1e9
-        quiet_after = [] if completed.given_up else self._rest.after(wall_s)
+        quiet_after = [] if completed.given_up or self._rest is None else self._rest.after(wall_s)
         energy = energy_of_run([*quiet, *readings, *quiet_after], completed.start_ns, completed.end_ns)
         self._first_s = wall_s if self._first_s is None else self._first_s
         self._shortest_s = min(self._shortest_s, wall_s)

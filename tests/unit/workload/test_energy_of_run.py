@@ -298,7 +298,9 @@ class BusyRunner:
         )
 
 
-def command_on(meter: Meter, steps: Sequence[tuple[float, float]]) -> tuple[CommandWorkload, BusyRunner]:
+def command_on(
+    meter: Meter, steps: Sequence[tuple[float, float]], *, needs_energy: bool = True
+) -> tuple[CommandWorkload, BusyRunner]:
     runner = BusyRunner(meter, steps)
     work = CommandWorkload(
         runner=runner,
@@ -307,8 +309,20 @@ def command_on(meter: Meter, steps: Sequence[tuple[float, float]]) -> tuple[Comm
         sample_energy=meter.sample_energy,
         period_s=0.25,
         command=("make",),
+        needs_energy=needs_energy,
     )
     return work, runner
+
+
+def test_a_slow_meter_is_not_waited_for_where_energies_decide_nothing():
+    lasted_s = {}
+    for needs_energy in (True, False):
+        meter = Meter(4.0, 4.0)
+        work, _ = command_on(meter, [(12.0, 60.0)], needs_energy=needs_energy)
+        (run,) = work.measure(1)
+        assert run.time_s == pytest.approx(12.0)
+        lasted_s[needs_energy] = meter.now_s - 100.0
+    assert lasted_s[False] < 13.0 < 20.0 < lasted_s[True]
 
 
 def test_a_command_by_a_meter_that_averages_over_a_second():

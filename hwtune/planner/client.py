@@ -43,8 +43,6 @@ _TAIL_BYTES = 2000
 _FAREWELL_S = 2.0
 # A counter of energy must not wrap unseen while the planner thinks.
 _PERIOD_S = 1.0
-# At rest: so many looks in a row with next to no CPU time between them.
-_LOOK_S, _LOOKS, _AT_REST = 0.1, 3, 0.01
 
 
 class Planner:
@@ -123,15 +121,12 @@ class Planner:
             os.set_blocking(pipe.fileno(), False)
 
     def settle(self) -> None:
-        """Wait until the process is at rest: while it imports torch, nothing beside it is measured as it is.
+        """Wait until the process answers: while it imports torch, nothing beside it is measured as it is.
 
-        Gives up after the startup timeout; a planner that has died is noticed when it is asked.
+        What is wrong with it is said when it is asked for something.
         """
-        rests, deadline = 0, time.monotonic() + self._startup_timeout_s
-        while self._process is not None and rests < _LOOKS and time.monotonic() < deadline:
-            before_ns = self.cpu_ns()
-            time.sleep(_LOOK_S)
-            rests = rests + 1 if self.cpu_ns() - before_ns < _AT_REST * _LOOK_S * 1e9 else 0
+        with suppress(PlannerError):
+            self._exchange(LearnRequest(id=self._next_id(), histories=()))
 
     def close(self) -> None:
         """End the process: by the end of its input, else by force."""

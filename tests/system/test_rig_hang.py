@@ -130,7 +130,7 @@ def test_no_other_failure_is_repeated(tmp_path: Path) -> None:
 
 def test_threads_that_run_and_threads_that_wait() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
-        (line,) = describe_threads(spinning.pid, apart_s=0.3)
+        (line,) = describe_threads(spinning.pid, apart_s=1.0)
         spinning.send_signal(signal.SIGSTOP)
         (stopped,) = describe_threads(spinning.pid, apart_s=0.1)
         spinning.kill()

@@ -26,6 +26,7 @@ TREES = Path(__file__).resolve().parents[2] / "trees"
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "trees"
 # What a machine says of itself, whether it runs or not; what to do about a "no" depends on where one stands.
 ITSELF = ("cpufreq", "energy", "pressure", "temperature", "idle")
+LEARNED = {"update_s", "learned", "window_s"}
 OF_ITS_KIND = ("cpu", "kernel", "virtual", "online_cpus")
 
 app = typer.Typer()
@@ -66,11 +67,16 @@ def test_a_tree_and_its_capture_say_the_same(out, tree, status):
     assert known["machine"]["online_cpus"]
 
 
+def unwatched(document):
+    """Without what is learned of a meter by watching it, which a capture stands still for."""
+    return {**document, "energy": {k: v for k, v in document["energy"].items() if k not in LEARNED}}
+
+
 @pytest.mark.parametrize(("machine", "status"), [("laptop", 0), ("server", 0), ("biglittle", 0), ("vm", 3)])
 def test_an_imaginary_machine_and_its_capture_say_the_same(out, machine, status):
     run("capture", out, "--simulate", machine)
-    known = said("--simulate", machine, status=status)
-    assert said("--root", out, status=status) == known
+    known = unwatched(said("--simulate", machine, status=status))
+    assert unwatched(said("--root", out, status=status)) == known
     assert known["machine"]["cpu"]
 
 
@@ -86,7 +92,7 @@ def test_this_machine_and_its_capture_say_the_same(out):
         document["temperature"].pop("temp_c")
         for policy in document["cpufreq"]["policies"]:
             policy.pop("current_khz")
-    assert captured == known
+    assert unwatched(captured) == unwatched(known)
 
 
 @pytest.mark.shared

@@ -172,8 +172,16 @@ def test_what_a_planner_does_to_begin_with_can_be_waited_for() -> None:
         assert planner.suggest(PROBLEM, [TRIAL]).reason is Reason.EXPLORE
 
 
-def test_a_planner_that_died_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_LOOK_S", 0.001)
+def test_a_planner_that_died_is_not_waited_for() -> None:
     with Planner(["false"], startup_timeout_s=1e9) as planner:
         planner.settle()
-    planner.settle()
+        with pytest.raises(PlannerError, match="died"):
+            planner.suggest(PROBLEM, [TRIAL])
+
+
+def test_our_own_planner_settles_and_then_answers() -> None:
+    with Planner() as planner:
+        planner.settle()
+        spent_ns = planner.cpu_ns()
+        assert spent_ns > 0
+        assert planner.suggest(PROBLEM, [TRIAL]).status

@@ -38,7 +38,7 @@ def test_of_much_output_the_last_whole_lines_are_kept_and_the_disk_is_given_back
     lines = text.splitlines()
     assert len(text) <= TAIL_BYTES
     assert lines[-2:] == ["line 700000", "last"]
-    numbers = [int(line.split()[1]) for line in lines[1:-1]]
+    numbers = [int(line.split()[1]) for line in lines[1:-1] if line]  # a cut may leave an empty one
     assert numbers == sorted(numbers) and len(numbers) > 30_000
     assert all(re.fullmatch(r"line \d+|last|", line) for line in lines[1:])
 

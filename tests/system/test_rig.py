@@ -40,7 +40,7 @@ def loop_cost(rig: Rig, mhz: int, steps: int) -> tuple[float, float]:
     return float(result.stdout), rig.energy_j() - before
 
 
-def cheapest(rig: Rig, levels: tuple[int, ...], steps: int, rounds: int = 6) -> dict[int, tuple[float, float]]:
+def cheapest(rig: Rig, levels: tuple[int, ...], steps: int, rounds: int) -> dict[int, tuple[float, float]]:
     """The least seconds and the least joules of the loop at each clock in MHz, of interleaved runs.
 
     A busy host only ever adds to a loop's cost, so the least of a few runs is nearest to the machine's own.
@@ -171,12 +171,13 @@ class TestPStates:
             rig.write(f"{CPUFREQ}/policy0/scaling_governor", "no-such-governor")
 
     def test_clock_changes_time_and_power_and_energy_has_its_minimum_inside(self, rig: Rig) -> None:
-        cost = cheapest(rig, (3600, 2000, 1200), 100_000)
+        # Runs of half a second and more: in shorter ones it is by chance where the host holds a vCPU back.
+        cost = cheapest(rig, (3600, 2000, 1200), 400_000, rounds=3)
         (fast_s, fast_j), (_, middle_j), (slow_s, slow_j) = cost.values()
         assert 2.0 < slow_s / fast_s < 5.0  # 3 by the clock; short shares of a host core lose more to cold caches
         assert fast_j / fast_s > 1.5 * slow_j / slow_s
         assert middle_j < 0.95 * fast_j
-        assert middle_j < 0.95 * loop_cost(rig, 800, 100_000)[1]  # far enough off for one run
+        assert middle_j < 0.95 * loop_cost(rig, 800, 400_000)[1]  # far enough off for one run
 
     def test_meter_follows_the_load(self, rig: Rig) -> None:
         path = next(iter(rig.snapshot(METER.replace("*", "[0-9]", 1).replace("power1_*", "power1_average"))))

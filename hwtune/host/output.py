@@ -29,7 +29,7 @@ class KeptOutput:
         self.file = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - closed by `__exit__`
         flags = fcntl.fcntl(self.file, fcntl.F_GETFL)
         fcntl.fcntl(self.file, fcntl.F_SETFL, flags | os.O_APPEND)
-        self._before = b""
+        self._before, self._cut = b"", False
 
     def __enter__(self) -> KeptOutput:
         return self
@@ -42,11 +42,12 @@ class KeptOutput:
     def trim(self) -> None:
         """Give back the space of what is too long ago; to be called now and then while the command runs.
 
-        What is printed in the very moment of a cut is lost: it is far from the last.
+        A line that is printed in the very moment of a cut is lost, whole: half a number would be another one.
         """
         if os.fstat(self.file.fileno()).st_size > _MOST_BYTES:
-            self._before = self._end()
+            end = self._end()
             os.ftruncate(self.file.fileno(), 0)
+            self._before, self._cut = end[: end.rfind(b"\n") + 1], True
 
     def text(self) -> str:
         """The last of the output, whole lines only where something before them was cut off."""
@@ -56,7 +57,7 @@ class KeptOutput:
         """The last of what was kept before and of the file; a line that may be half of one is left out."""
         size = os.fstat(self.file.fileno()).st_size
         found = os.pread(self.file.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES))
-        if size > TAIL_BYTES or self._before:
+        if size > TAIL_BYTES or self._cut:
             found = found.partition(b"\n")[2]
-        whole = self._before + b"\n" + found if self._before else found
+        whole = self._before + found
         return whole[-TAIL_BYTES:].partition(b"\n")[2] if len(whole) > TAIL_BYTES else whole

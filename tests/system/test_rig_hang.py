@@ -129,7 +129,10 @@ def test_no_other_failure_is_repeated(tmp_path: Path) -> None:
 
 
 def test_threads_that_run_and_threads_that_wait() -> None:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
+    # In a session of its own, so that it shares a CPU with the host's other tasks and not with this one's alone.
+    program = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, start_new_session=True) as spinning:
+        assert spinning.stdout is not None and spinning.stdout.read(1)
         for _ in range(30):  # a busy host may not let it run at once
             (line,) = describe_threads(spinning.pid, apart_s=0.3)
             if "ran 0.00 s" not in line:

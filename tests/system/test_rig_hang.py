@@ -128,8 +128,8 @@ def test_no_other_failure_is_repeated(tmp_path: Path) -> None:
     assert "RERUN" not in text
 
 
+@pytest.mark.rig  # boots nothing, but beside other workers a task may wait for seconds: it goes where there are none
 def test_threads_that_run_and_threads_that_wait() -> None:
-    # In a session of its own, so that it shares a CPU with the host's other tasks and not with this one's alone.
     program = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, start_new_session=True) as spinning:
         assert spinning.stdout is not None and spinning.stdout.read(1)
